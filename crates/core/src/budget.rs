@@ -1,0 +1,75 @@
+//! One number, `ram`, counted in page frames, and what each frame of it is used for.
+//!
+//! A frame is entered here before it comes into being and leaves after it has been given back
+//! to the system, so what the kernel says of the process is never more than what is counted.
+
+/// What a page frame is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// A page that the program can touch.
+    Resident,
+    /// An uncompressed page on its way, out of the program's sight.
+    SwapCache,
+    /// Zpages.
+    Pool,
+    /// A frame of the pool that holds nothing now and waits to be used again.
+    Reserve,
+    /// Tables that grow with the pages they describe.
+    Metadata,
+    /// Batches, codec contexts, stacks: fixed, whatever the number of pages.
+    Buffers,
+}
+
+const USES: usize = 6;
+
+/// The ledger of page frames.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    total: u32,
+    used: [u32; USES],
+}
+
+impl Budget {
+    /// A budget of `total` frames, all of them free.
+    pub fn new(total: u32) -> Self {
+        Budget { total, used: [0; USES] }
+    }
+
+    /// All frames, whatever their use.
+    pub fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// The frames in this use.
+    pub fn used(&self, what: Use) -> u32 {
+        self.used[what as usize]
+    }
+
+    /// The frames in no use.
+    pub fn free(&self) -> u32 {
+        self.total - self.used.iter().sum::<u32>()
+    }
+
+    /// Takes `frames` for a use, or none of them where fewer are free.
+    #[must_use]
+    pub fn take(&mut self, what: Use, frames: u32) -> bool {
+        let granted = frames <= self.free();
+        if granted {
+            self.used[what as usize] += frames;
+        }
+        granted
+    }
+
+    /// Gives frames back that the system has again.
+    pub fn give_back(&mut self, what: Use, frames: u32) {
+        let used = &mut self.used[what as usize];
+        assert!(*used >= frames, "{frames} frames of {what:?} given back, {used} were taken");
+        *used -= frames;
+    }
+
+    /// The same frames, put to another use.
+    pub fn transfer(&mut self, from: Use, to: Use, frames: u32) {
+        self.give_back(from, frames);
+        self.used[to as usize] += frames;
+    }
+}

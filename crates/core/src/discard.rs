@@ -1,0 +1,133 @@
+//! Discard: pages whose contents nobody wants any more, wherever they are; and the end of a
+//! whole region.
+//!
+//! It goes in chunks, so that the lock is never held for long. A chunk's pages are busy until
+//! its memory is unmapped: a fault on them waits, and then finds zeros.
+
+use crate::budget::Use;
+use crate::engine::Core;
+use crate::page::PageNumber;
+use crate::page_table::State;
+use crate::swap_cache::StagingSlot;
+use crate::task::{Next, Task};
+use crate::world::World;
+
+const CHUNK_PAGES: u32 = 512;
+
+/// See the module's description.
+pub struct Discard {
+    next: PageNumber,
+    end: PageNumber,
+    /// The region that ends with its pages.
+    region: Option<PageNumber>,
+    chunk: u32,
+    is_planned: bool,
+    /// Whether the program sees any page of the chunk.
+    is_mapped: bool,
+    release: Vec<StagingSlot>,
+}
+
+impl Discard {
+    /// Discards a range, which lies inside a region.
+    pub fn range(first: PageNumber, count: u32) -> Self {
+        Discard {
+            next: first,
+            end: first.plus(count),
+            region: None,
+            chunk: 0,
+            is_planned: false,
+            is_mapped: false,
+            release: Vec::with_capacity(CHUNK_PAGES as usize),
+        }
+    }
+
+    /// Discards all pages of a region and the region.
+    pub fn region(first: PageNumber, count: u32) -> Self {
+        Discard { region: Some(first), ..Self::range(first, count) }
+    }
+
+    fn chunk(&self) -> impl Iterator<Item = PageNumber> + use<> {
+        let first = self.next;
+        (0..self.chunk).map(move |offset| first.plus(offset))
+    }
+
+    fn plan(&mut self, core: &mut Core) -> Next {
+        if let Some(first) = self.region {
+            core.regions.close(first);
+        }
+        self.chunk = (self.end.0 - self.next.0).min(CHUNK_PAGES);
+        if self.chunk().any(|page| core.pages.get(page).busy) {
+            return Next::Wait;
+        }
+        self.is_mapped = false;
+        self.release.clear();
+        for page in self.chunk() {
+            let entry = core.pages.get(page);
+            match entry.state {
+                State::Resident => core.lists.take_off(entry.frame),
+                State::SwapCache | State::Writing => {
+                    let staging = StagingSlot(entry.frame);
+                    if core.swap_cache.abandon(staging) {
+                        self.release.push(staging);
+                    }
+                    // Whoever is writing the page gives its slot of the device back.
+                    core.pages.clear(page);
+                }
+                State::Empty | State::Zcache | State::Device | State::Lost => {}
+            }
+            self.is_mapped |= matches!(entry.state, State::Resident | State::Lost);
+            core.pages.set_busy(page, true);
+        }
+        self.is_planned = true;
+        Next::CarryOut
+    }
+
+    fn commit(&mut self, core: &mut Core) {
+        for page in self.chunk() {
+            let entry = core.pages.get(page);
+            match entry.state {
+                State::Resident => {
+                    core.lists.release(entry.frame);
+                    core.budget.give_back(Use::Resident, 1);
+                    core.drop_copy(entry.backing);
+                }
+                State::Zcache | State::Device => core.drop_copy(entry.backing),
+                State::SwapCache | State::Writing => unreachable!("{page:?} was taken out by the plan"),
+                State::Empty | State::Lost => {}
+            }
+            core.pages.clear(page);
+        }
+        for &staging in &self.release {
+            core.swap_cache.give_slot_back(staging);
+        }
+        core.budget.give_back(Use::SwapCache, self.release.len() as u32);
+        core.frontswap.invalidate_area(self.next, self.chunk);
+        self.next = self.next.plus(self.chunk);
+        self.is_planned = false;
+        core.committed();
+    }
+}
+
+impl Task for Discard {
+    fn locked(&mut self, core: &mut Core, _now_us: u64) -> Next {
+        if self.is_planned {
+            self.commit(core);
+        }
+        if self.next < self.end {
+            return self.plan(core);
+        }
+        if let Some(first) = self.region.take() {
+            core.regions.remove(first);
+        }
+        Next::Done
+    }
+
+    fn carry_out(&mut self, world: World<'_>) {
+        if self.is_mapped {
+            world.memory.discard(self.next, self.chunk);
+        }
+        if !self.release.is_empty() {
+            world.memory.release_staged(&self.release);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The state: everything that is under the lock.
+
+use crate::budget::{Budget, Use};
+use crate::eviction::EvictionKind;
+use crate::fault::readahead::Readahead;
+use crate::frontswap::{Frontswap, denial::Denial};
+use crate::page::{PAGE_BYTES, PageNumber};
+use crate::page_table::{Backing, Entry, FRAME_LIMIT, PageTable, State};
+use crate::reclaim::lists::{List, Lists};
+use crate::reclaim::watermarks::Watermarks;
+use crate::region::Regions;
+use crate::stats::Counters;
+use crate::swap_cache::SwapCache;
+use crate::swap_device::swap_map::SwapMap;
+use crate::task::BATCH;
+use crate::zcache::pool::{ZPAGES_PER_UNIT_MAX, arena::Arena};
+use crate::zcache::same_filled::SameFilled;
+use crate::zcache::{PoolKind, Zcache};
+
+/// Frames that are charged for tables ahead of their growth, so that a table can grow inside
+/// of a reclaim that has no free frame left.
+const METADATA_FRAMES_AHEAD: u32 = 2;
+
+/// What a pager is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Page frames of RAM, for everything.
+    pub ram_frames: u32,
+    /// Frames of those that workspaces, stacks and the like occupy.
+    pub buffer_frames: u32,
+    /// Slots of the swap device.
+    pub swap_slots: u32,
+    /// Pages of addresses to give out; more than RAM and device can hold, since regions that
+    /// were freed leave gaps.
+    pub window_pages: u32,
+    /// How zpages are packed.
+    pub pool: PoolKind,
+    /// Frames that may hold zpages.
+    pub pool_limit_frames: u32,
+    /// What happens when the pool is full.
+    pub eviction: EvictionKind,
+    /// Pages that a sequential fault brings at once, at most [`BATCH`].
+    pub readahead_pages: u32,
+}
+
+impl Config {
+    /// The least RAM, besides buffers, that lets eviction always go on: the reserve, and room
+    /// for a few batches above it.
+    pub const RAM_FRAMES_MIN: u32 = Watermarks::RESERVE_FRAMES + 8 * BATCH as u32;
+
+    /// The most RAM that an entry of the page table can name.
+    pub const RAM_FRAMES_MAX: u32 = FRAME_LIMIT - 1;
+
+    /// Staging slots: a sixteenth of RAM is enough to notice that a page is still in use, and
+    /// one unit of the pool must fit besides.
+    pub fn staging_slots(&self) -> u32 {
+        (self.ram_frames / 16).clamp(2 * BATCH as u32, 4096) + ZPAGES_PER_UNIT_MAX as u32
+    }
+}
+
+/// An allocation that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllocateError {
+    /// RAM and device together cannot hold that many pages more. At most `available` could be
+    /// had now.
+    BeyondCapacity {
+        /// Pages that could be had.
+        available: u32,
+    },
+    /// There is no gap in the window that is long enough.
+    NoGap,
+    /// The page table grows by some frames that have to be reclaimed first.
+    NeedFrames(u32),
+}
+
+/// See the module's description.
+pub struct Core {
+    /// What it is made of.
+    pub config: Config,
+    /// Each page's state.
+    pub pages: PageTable,
+    /// Who has which pages.
+    pub regions: Regions,
+    /// Who has which frames.
+    pub budget: Budget,
+    /// When to reclaim.
+    pub watermarks: Watermarks,
+    /// Resident pages by age.
+    pub lists: Lists,
+    /// Pages on their way.
+    pub swap_cache: SwapCache,
+    /// The door to zcache.
+    pub frontswap: Frontswap,
+    /// The slots of the device.
+    pub swap_map: SwapMap,
+    /// Sequences of faults.
+    pub readahead: Readahead,
+    /// Sequences of first writes.
+    pub write_ahead: Readahead,
+    /// What happened.
+    pub counters: Counters,
+    /// Pages that left resident memory; the age of a shadow is counted in these.
+    pub evictions: u64,
+    /// Commits so far: whoever waits is woken when this changes.
+    pub commits: u64,
+    /// Resident frames in the budget whose pages are not in the lists yet.
+    pub arriving: u32,
+    /// Pages of the window that ever belonged to a region.
+    window_high: u32,
+}
+
+impl Core {
+    /// A pager without any regions. `arena` has `config.ram_frames` frames.
+    pub fn new(config: Config, mut arena: Arena) -> Self {
+        arena.set_limit(config.pool_limit_frames);
+        let staging_slots = config.staging_slots();
+        let mut core = Core {
+            pages: PageTable::new(config.window_pages),
+            regions: Regions::default(),
+            budget: Budget::new(config.ram_frames),
+            watermarks: Watermarks::new(config.ram_frames),
+            lists: Lists::new(config.ram_frames),
+            swap_cache: SwapCache::new(staging_slots),
+            frontswap: Frontswap {
+                zcache: Zcache { pool: config.pool.pool(arena), same_filled: SameFilled::default() },
+                denial: Denial::new(config.window_pages),
+            },
+            swap_map: SwapMap::new(config.swap_slots),
+            readahead: Readahead::default(),
+            write_ahead: Readahead::default(),
+            counters: Counters::default(),
+            evictions: 0,
+            commits: 0,
+            arriving: 0,
+            window_high: 0,
+            config,
+        };
+        assert!(core.budget.take(Use::Buffers, config.buffer_frames), "buffers fit into RAM");
+        core.charge_metadata();
+        core
+    }
+
+    /// Bytes of all tables, as far as they have come to be touched.
+    pub fn metadata_bytes(&self) -> u64 {
+        u64::from(self.window_high) * PageTable::ENTRY_BYTES
+            + u64::from(self.window_high).div_ceil(8)
+            + self.lists.metadata_bytes()
+            + self.swap_cache.metadata_bytes()
+            + self.swap_map.metadata_bytes()
+            + self.frontswap.zcache.pool.metadata_bytes()
+            + self.frontswap.zcache.pool.arena().metadata_bytes()
+    }
+
+    /// Brings the budget up to date with the tables' growth. Called after every commit.
+    pub fn charge_metadata(&mut self) {
+        let needed = self.metadata_bytes().div_ceil(PAGE_BYTES as u64) as u32 + METADATA_FRAMES_AHEAD;
+        while self.budget.used(Use::Metadata) < needed && self.budget.take(Use::Metadata, 1) {}
+    }
+
+    /// A task has committed.
+    pub fn committed(&mut self) {
+        self.commits += 1;
+        self.charge_metadata();
+    }
+
+    /// Frames that faults may take; the rest is for those who make room.
+    pub fn frames_for_faults(&self) -> u32 {
+        self.budget.free().saturating_sub(self.watermarks.min)
+    }
+
+    /// The most pages that could belong to regions, if none of them could be compressed.
+    pub fn capacity_pages(&self) -> u32 {
+        // Tables as they would be: entry, denial bit, slot and node for every page.
+        let table_bytes_per_page = 14;
+        let ram = u64::from(
+            self.config.ram_frames - self.config.buffer_frames - self.watermarks.min - BATCH as u32,
+        );
+        let all = ram + u64::from(self.config.swap_slots - self.swap_map.retired());
+        let tables = (all * table_bytes_per_page).div_ceil(PAGE_BYTES as u64)
+            + self.swap_cache.metadata_bytes().div_ceil(PAGE_BYTES as u64);
+        (all.saturating_sub(tables)).min(self.config.window_pages.into()) as u32
+    }
+
+    /// Gives out a region of so many pages.
+    pub fn allocate(&mut self, page_count: u32, item_bytes: u8) -> Result<PageNumber, AllocateError> {
+        let available = self.capacity_pages().saturating_sub(self.regions.page_count());
+        if page_count > available {
+            return Err(AllocateError::BeyondCapacity { available });
+        }
+        let table_frames = (u64::from(page_count) * 9).div_ceil(PAGE_BYTES as u64) as u32;
+        if self.frames_for_faults() < table_frames {
+            return Err(AllocateError::NeedFrames(table_frames));
+        }
+        let first = self
+            .regions
+            .insert(page_count, item_bytes, self.config.window_pages)
+            .ok_or(AllocateError::NoGap)?;
+        self.window_high = self.window_high.max(first.0 + page_count);
+        self.committed();
+        Ok(first)
+    }
+
+    /// Drops a page's copy outside of RAM, if it has one. The caller changes the entry.
+    pub fn drop_copy(&mut self, backing: Backing) {
+        match backing {
+            Backing::None => {}
+            Backing::Slot(slot) => self.swap_map.give_back(slot),
+            Backing::SameFilled(_) | Backing::Zpage(_) => {
+                self.frontswap.invalidate_page(backing, &mut self.budget, &mut self.counters);
+            }
+        }
+    }
+
+    /// A page's frame has arrived and is mapped: it joins a list.
+    pub fn make_resident(&mut self, page: PageNumber, backing: Backing, list: List) {
+        let frame = self.lists.insert(page, list);
+        self.pages.set(page, Entry { state: State::Resident, busy: false, backing, frame });
+    }
+
+    /// Lets compaction pack the pool tighter; frames freed.
+    pub fn compact(&mut self, moves_max: u32) -> u32 {
+        let Core { frontswap, budget, pages, counters, .. } = self;
+        frontswap.zcache.pool.compact(moves_max, budget, &mut |page, handle| {
+            let entry = pages.get(page);
+            pages.set(page, Entry { backing: Backing::Zpage(handle), ..entry });
+            counters.compaction_moves += 1;
+        })
+    }
+
+    /// Panics unless all tables agree with one another: the invariants of the design, for the
+    /// tests.
+    pub fn check(&self) {
+        let mut resident = 0;
+        let mut zpages = 0;
+        let mut same_filled = 0;
+        let mut slots = 0;
+        let pool = &self.frontswap.zcache.pool;
+        for region in self.regions.iter() {
+            for page in (region.first.0..region.end().0).map(PageNumber) {
+                let entry = self.pages.get(page);
+                match entry.backing {
+                    Backing::None => {}
+                    Backing::SameFilled(_) => same_filled += 1,
+                    Backing::Zpage(handle) => {
+                        zpages += 1;
+                        assert_eq!(pool.header(handle).page, page, "the zpage of {page:?} is another's");
+                    }
+                    Backing::Slot(slot) => {
+                        slots += 1;
+                        assert!(self.swap_map.is_used(slot), "{page:?} is in {slot:?}, which is free");
+                    }
+                }
+                if entry.state == State::Resident {
+                    resident += 1;
+                    assert_eq!(self.lists.page(entry.frame), page, "node of {page:?}");
+                }
+                assert!(
+                    !(entry.state == State::Zcache && self.frontswap.denial.is_denied(page)),
+                    "{page:?} is in zcache although it was denied"
+                );
+            }
+        }
+        assert_eq!(resident, self.lists.used(), "resident pages and nodes");
+        assert_eq!(zpages, pool.zpage_count(), "pages with a zpage and zpages");
+        assert_eq!(same_filled, self.frontswap.zcache.same_filled.page_count());
+        assert!(slots <= self.swap_map.used(), "{slots} pages in {} slots", self.swap_map.used());
+        assert_eq!(self.budget.used(Use::Resident), resident + self.arriving, "resident frames");
+        assert_eq!(self.budget.used(Use::Pool), pool.arena().in_use(), "frames of the pool");
+        for (_, page) in self.swap_cache.coldest_first() {
+            assert_eq!(self.pages.get(page).state, State::SwapCache, "{page:?} is in the swap cache");
+        }
+        pool.check();
+    }
+
+    /// Panics unless nothing is on its way: every frame and slot is accounted for by a page at
+    /// rest. For tests, when no task is under way.
+    pub fn check_at_rest(&self) {
+        self.check();
+        assert_eq!(self.arriving, 0);
+        let swap_cache = self.swap_cache.length();
+        assert_eq!(self.budget.used(Use::SwapCache), swap_cache, "frames of the swap cache");
+        assert_eq!(self.swap_cache.slots() - self.swap_cache.free_slots(), swap_cache);
+        assert_eq!(self.budget.used(Use::Reserve), self.frontswap.zcache.pool.arena().reserved());
+        let mut slots = 0;
+        for region in self.regions.iter() {
+            for page in (region.first.0..region.end().0).map(PageNumber) {
+                let entry = self.pages.get(page);
+                assert!(!entry.busy, "{page:?} is busy, and nobody is at work");
+                assert_ne!(entry.state, State::Writing, "{page:?}");
+                slots += u32::from(matches!(entry.backing, Backing::Slot(_)));
+            }
+        }
+        assert_eq!(slots, self.swap_map.used(), "slots in use");
+    }
+}

@@ -1,0 +1,43 @@
+//! Eviction: how a full zcache makes room. [`unuse`] is the RFC's mechanism; without any, a full
+//! pool refuses, and whatever comes next goes to the slow device.
+
+pub(crate) mod unuse;
+
+use std::str::FromStr;
+
+use crate::engine::Core;
+use crate::task::BATCH;
+
+/// The mechanisms by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvictionKind {
+    /// The baseline that the RFC complains about.
+    None,
+    /// Decompress the coldest frame's pages into the swap cache, denied.
+    Unuse,
+}
+
+impl FromStr for EvictionKind {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name {
+            "none" => Ok(EvictionKind::None),
+            "unuse" => Ok(EvictionKind::Unuse),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Frames below the pool's limit at which eviction starts, so that the next batch finds room.
+/// A quarter of the batch's size: what compresses worse than that wins little by staying.
+const HEADROOM_FRAMES: u32 = BATCH as u32 / 2;
+
+/// Whether the coldest unit should go now.
+pub fn is_due(core: &Core) -> bool {
+    let arena = core.frontswap.zcache.pool.arena();
+    let is_full = arena.in_use() + HEADROOM_FRAMES > arena.limit();
+    // What was taken out already has to reach the device before more is.
+    let is_keeping_up = core.swap_cache.unused() < BATCH as u32;
+    core.config.eviction == EvictionKind::Unuse && is_full && is_keeping_up
+}

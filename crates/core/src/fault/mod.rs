@@ -1,0 +1,479 @@
+//! A page fault, from its arrival to its end.
+//!
+//! | the page is | so |
+//! | --- | --- |
+//! | empty | map zeros |
+//! | resident | lift the write protection; its copy, if any, is invalid from now on |
+//! | in the swap cache | move the page frame back; copy it where a task is reading it |
+//! | in zcache | decompress, and map write-protected: the zpage stays as a clean copy |
+//! | on the device | read, and map write-protected: the slot stays as a clean copy |
+//! | lost | poison |
+//!
+//! A write fault maps without protection and drops the copy. Sequential faults bring more pages
+//! ([`readahead`]). A fault takes its frames from above the `min` watermark, and reclaims by
+//! itself where there are none.
+//!
+//! Called by the handler thread, or in signal mode by the thread that faulted: nothing here
+//! allocates.
+
+pub mod readahead;
+
+use crate::budget::Use;
+use crate::engine::Core;
+use crate::page::{Page, PageNumber};
+use crate::page_table::{Backing, Entry, State};
+use crate::reclaim::lists::List;
+use crate::reclaim::{Reclaim, Step, shadow};
+use crate::swap_cache::StagingSlot;
+use crate::swap_device::swap_map::{self, Slot};
+use crate::task::{BATCH, Next, Task, Workspace};
+use crate::world::World;
+use crate::zcache::codec::CodecKind;
+use crate::zcache::{Loaded, same_filled};
+
+/// What the program was about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It wants to read, or nobody knows.
+    Read,
+    /// It wants to write.
+    Write,
+}
+
+/// How a fault ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The page is there; the access can be tried again.
+    Resolved,
+    /// The page belongs to no region.
+    OutOfBounds,
+    /// The page's contents are lost.
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Plan {
+    Zero,
+    Unprotect,
+    Wake,
+    Restore { slot: StagingSlot, by_move: bool },
+    Load,
+    Read { first: Slot },
+    Poison,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Plan,
+    Reclaim,
+    Commit,
+    /// A copied page's staging slot has no other reader any more.
+    Release(StagingSlot),
+}
+
+/// A page that this fault brings.
+#[derive(Clone, Copy)]
+struct Item {
+    before: Entry,
+    loaded: Loaded,
+    checksum: u32,
+}
+
+/// See the module's description. One fault at a time: `begin`, then drive it to its end.
+pub struct FaultTask {
+    workspace: Workspace,
+    reclaim: Reclaim,
+    page: PageNumber,
+    access: Access,
+    was_mapped: bool,
+    began_us: u64,
+    phase: Phase,
+    plan: Plan,
+    /// The pages from `page` on.
+    items: Vec<Item>,
+    /// As many of them, from the first on, were brought.
+    brought: usize,
+    has_reclaimed: bool,
+    /// Reads that failed so far.
+    read_errors: u32,
+    outcome: Outcome,
+}
+
+/// How often a page is read before it counts as lost.
+const READ_ATTEMPTS: u32 = 3;
+
+impl FaultTask {
+    /// A task with all its memory, for faults to come.
+    pub fn new(codec: CodecKind) -> Self {
+        FaultTask {
+            workspace: Workspace::new(codec),
+            reclaim: Reclaim::new(),
+            page: PageNumber(0),
+            access: Access::Read,
+            was_mapped: false,
+            began_us: 0,
+            phase: Phase::Plan,
+            plan: Plan::Wake,
+            items: Vec::with_capacity(BATCH),
+            brought: 0,
+            has_reclaimed: false,
+            read_errors: 0,
+            outcome: Outcome::Resolved,
+        }
+    }
+
+    /// Bytes that it occupies.
+    pub fn memory_bytes(&self) -> usize {
+        self.workspace.memory_bytes() + self.reclaim.memory_bytes()
+    }
+
+    /// A fault arrives. `was_mapped`: the page was there, only write-protected.
+    pub fn begin(&mut self, page: PageNumber, access: Access, was_mapped: bool, now_us: u64) {
+        self.page = page;
+        self.access = access;
+        self.was_mapped = was_mapped;
+        self.began_us = now_us;
+        self.phase = Phase::Plan;
+        self.has_reclaimed = false;
+        self.read_errors = 0;
+        self.outcome = Outcome::Resolved;
+    }
+
+    /// How it ended.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    fn plan(&mut self, core: &mut Core) -> Next {
+        let Some(region) = core.regions.find(self.page).filter(|region| !region.is_closing) else {
+            self.outcome = Outcome::OutOfBounds;
+            return Next::Done;
+        };
+        let entry = core.pages.get(self.page);
+        if entry.busy {
+            return Next::Wait;
+        }
+        let pages_left = region.end().0 - self.page.0;
+        match entry.state {
+            State::Resident if self.was_mapped => return self.plan_unprotect(core, pages_left),
+            // Another thread's fault on the same page was served first; or else the program has
+            // discarded the page behind our back.
+            State::Resident => self.plan = Plan::Wake,
+            State::Lost => self.plan = Plan::Poison,
+            State::SwapCache | State::Writing => return self.plan_restore(core, entry),
+            State::Empty | State::Zcache | State::Device => return self.plan_bring(core, pages_left),
+        }
+        core.pages.set_busy(self.page, true);
+        self.go(Phase::Commit, Next::CarryOut)
+    }
+
+    fn plan_unprotect(&mut self, core: &mut Core, pages_left: u32) -> Next {
+        self.plan = Plan::Unprotect;
+        let window = core.write_ahead.window(self.page, core.config.readahead_pages).min(pages_left);
+        self.items.clear();
+        for page in (0..window).map(|offset| self.page.plus(offset)) {
+            let before = core.pages.get(page);
+            let is_first = page == self.page;
+            if !is_first && (before.busy || !before.is_clean()) {
+                break;
+            }
+            self.items.push(Item { before, loaded: Loaded::SameFilled(0), checksum: 0 });
+            core.drop_copy(before.backing);
+            core.pages.set(page, Entry { busy: true, backing: Backing::None, ..before });
+        }
+        core.write_ahead.served(self.page, self.items.len() as u32);
+        self.go(Phase::Commit, Next::CarryOut)
+    }
+
+    fn plan_restore(&mut self, core: &mut Core, entry: Entry) -> Next {
+        let slot = StagingSlot(entry.frame);
+        let by_copy = core.swap_cache.is_being_read(slot);
+        if by_copy && !core.budget.take(Use::Resident, 1) {
+            return self.reclaim_first(core);
+        }
+        core.arriving += u32::from(by_copy);
+        core.swap_cache.take_back(slot);
+        // Whoever is writing the page gives its slot of the device back.
+        let entry = Entry { state: State::SwapCache, busy: true, backing: Backing::None, ..entry };
+        core.pages.set(self.page, entry);
+        self.plan = Plan::Restore { slot, by_move: !by_copy };
+        self.go(Phase::Commit, Next::CarryOut)
+    }
+
+    fn plan_bring(&mut self, core: &mut Core, pages_left: u32) -> Next {
+        let frames = core.frames_for_faults();
+        if frames == 0 {
+            return self.reclaim_first(core);
+        }
+        let mut window = core.readahead.window(self.page, core.config.readahead_pages);
+        if self.read_errors > 0 {
+            window = 1;
+        }
+        self.items.clear();
+        let state = core.pages.get(self.page).state;
+        let mut first_slot = Slot(0);
+        for offset in 0..window.min(pages_left).min(frames) {
+            let page = self.page.plus(offset);
+            let before = core.pages.get(page);
+            if before.busy || before.state != state {
+                break;
+            }
+            let mut item = Item { before, loaded: Loaded::SameFilled(0), checksum: 0 };
+            match before.backing {
+                Backing::None => {}
+                Backing::Slot(slot) if offset == 0 => first_slot = slot,
+                Backing::Slot(slot) if slot == first_slot.plus(offset) => {}
+                Backing::Slot(_) => break,
+                Backing::SameFilled(_) | Backing::Zpage(_) => {
+                    let into = self.workspace.zpage(offset as usize);
+                    item.loaded = core.frontswap.load(before.backing, into, &mut core.counters);
+                }
+            }
+            if let Backing::Slot(slot) = before.backing {
+                item.checksum = core.swap_map.checksum(slot);
+            }
+            self.items.push(item);
+            core.pages.set_busy(page, true);
+        }
+        let count = self.items.len() as u32;
+        let granted = core.budget.take(Use::Resident, count);
+        assert!(granted, "at most `frames` pages are brought");
+        core.arriving += count;
+        core.readahead.served(self.page, count);
+        self.plan = match state {
+            State::Empty => Plan::Zero,
+            State::Zcache => Plan::Load,
+            _ => Plan::Read { first: first_slot },
+        };
+        self.go(Phase::Commit, Next::CarryOut)
+    }
+
+    fn reclaim_first(&mut self, core: &mut Core) -> Next {
+        core.counters.direct_reclaims += u64::from(!self.has_reclaimed);
+        self.has_reclaimed = true;
+        self.go(Phase::Reclaim, Next::Again)
+    }
+
+    fn go(&mut self, phase: Phase, next: Next) -> Next {
+        self.phase = phase;
+        next
+    }
+
+    /// New pages are dirty from the start; others only if this is a write.
+    fn protects(&self) -> bool {
+        self.access == Access::Read && !matches!(self.plan, Plan::Zero)
+    }
+
+    fn commit(&mut self, core: &mut Core, now_us: u64) -> Next {
+        let next = match self.plan {
+            Plan::Wake => {
+                let entry = core.pages.get(self.page);
+                if self.brought == 0 {
+                    core.drop_copy(entry.backing);
+                    core.pages.set(self.page, Entry { backing: Backing::None, ..entry });
+                }
+                core.pages.set_busy(self.page, false);
+                Next::Done
+            }
+            Plan::Poison => {
+                core.pages.set_busy(self.page, false);
+                self.outcome = Outcome::Lost;
+                Next::Done
+            }
+            Plan::Unprotect => {
+                for page in (0..self.items.len()).map(|offset| self.page.plus(offset as u32)) {
+                    core.pages.set_busy(page, false);
+                }
+                core.counters.faults_write_protect += 1;
+                Next::Done
+            }
+            Plan::Restore { slot, by_move } => self.commit_restore(core, slot, by_move),
+            Plan::Zero | Plan::Load | Plan::Read { .. } => self.commit_bring(core),
+        };
+        if next == Next::Done {
+            return self.finish(core, now_us);
+        }
+        core.committed();
+        next
+    }
+
+    fn finish(&mut self, core: &mut Core, now_us: u64) -> Next {
+        core.counters.faults += 1;
+        core.counters.fault_us.record(now_us - self.began_us);
+        core.committed();
+        Next::Done
+    }
+
+    fn commit_restore(&mut self, core: &mut Core, slot: StagingSlot, by_move: bool) -> Next {
+        if by_move {
+            core.swap_cache.give_slot_back(slot);
+            core.budget.transfer(Use::SwapCache, Use::Resident, 1);
+        } else {
+            core.arriving -= 1;
+        }
+        core.make_resident(self.page, Backing::None, List::Active);
+        core.counters.faults_swap_cache += 1;
+        core.counters.refaults += 1;
+        core.counters.activations += 1;
+        if !by_move && core.swap_cache.reader_done(slot) {
+            return self.go(Phase::Release(slot), Next::CarryOut);
+        }
+        Next::Done
+    }
+
+    fn commit_bring(&mut self, core: &mut Core) -> Next {
+        let planned = self.items.len();
+        core.arriving -= planned as u32;
+        core.budget.give_back(Use::Resident, (planned - self.brought) as u32);
+        for (offset, item) in self.items.iter().enumerate() {
+            let page = self.page.plus(offset as u32);
+            // Compaction may have moved the zpage since.
+            let now = core.pages.get(page);
+            if offset >= self.brought {
+                core.pages.set(page, now.with_busy(false));
+                continue;
+            }
+            let was_evicted = item.before.state != State::Empty;
+            let is_refault = offset == 0 && was_evicted;
+            let is_recent = is_refault && shadow::is_recent(core, item.before.frame);
+            core.counters.refaults += u64::from(is_refault);
+            core.counters.activations += u64::from(is_recent);
+            let mut backing = now.backing;
+            if !self.protects() {
+                core.drop_copy(backing);
+                backing = Backing::None;
+            }
+            core.make_resident(page, backing, if is_recent { List::Active } else { List::Inactive });
+        }
+        if self.brought == 0 {
+            return self.commit_nothing_brought(core);
+        }
+        let by_source = match self.plan {
+            Plan::Zero => &mut core.counters.faults_zero,
+            Plan::Load => &mut core.counters.faults_zcache,
+            _ => {
+                core.counters.pswpin += self.brought as u64;
+                &mut core.counters.faults_device
+            }
+        };
+        *by_source += 1;
+        core.counters.readahead_pages += self.brought as u64 - 1;
+        Next::Done
+    }
+
+    /// Either the system had no memory, and the page is still where it was, or the page could
+    /// not be read back.
+    fn commit_nothing_brought(&mut self, core: &mut Core) -> Next {
+        match self.outcome {
+            Outcome::Lost if self.read_errors < READ_ATTEMPTS && matches!(self.plan, Plan::Read { .. }) => {
+                self.outcome = Outcome::Resolved;
+                self.go(Phase::Plan, Next::Again)
+            }
+            Outcome::Lost => {
+                let entry = core.pages.get(self.page);
+                core.drop_copy(entry.backing);
+                let lost = Entry { state: State::Lost, busy: false, backing: Backing::None, frame: 0 };
+                core.pages.set(self.page, lost);
+                core.counters.lost_pages += 1;
+                core.counters.device_read_errors += u64::from(self.read_errors > 0);
+                self.outcome = Outcome::Resolved;
+                // The next round poisons it.
+                self.go(Phase::Plan, Next::Again)
+            }
+            _ => self.go(Phase::Plan, Next::Wait),
+        }
+    }
+
+    /// Decompresses or reads what was planned into the workspace's pages; how many, from the
+    /// first on, are good.
+    fn fetch(&mut self, world: World<'_>) -> usize {
+        let Workspace { compressor, bytes, pages } = &mut self.workspace;
+        match self.plan {
+            Plan::Zero => {
+                for page in &mut pages[..self.items.len()] {
+                    page.fill(0);
+                }
+                self.items.len()
+            }
+            Plan::Load => {
+                for (index, (item, page)) in self.items.iter().zip(pages).enumerate() {
+                    match &item.loaded {
+                        Loaded::SameFilled(value) => same_filled::fill(page, *value),
+                        Loaded::Zpage(header) => {
+                            let zpage = &bytes[index * size_of::<Page>()..][..header.length.into()];
+                            let owner = self.page.plus(index as u32);
+                            if header.page != owner || compressor.decompress(header, zpage, page).is_err() {
+                                return index;
+                            }
+                        }
+                    }
+                }
+                self.items.len()
+            }
+            Plan::Read { first } => {
+                let count = self.items.len();
+                if world.device.read(first, &mut pages[..count]).is_err() {
+                    return 0;
+                }
+                let is_good = |(index, item): (usize, &Item)| {
+                    let slot = first.plus(index as u32);
+                    swap_map::checksum(self.page.plus(index as u32), slot, &pages[index]) == item.checksum
+                };
+                self.items.iter().enumerate().take_while(|item| is_good(*item)).count()
+            }
+            _ => unreachable!("{:?} fetches nothing", self.plan),
+        }
+    }
+}
+
+impl Task for FaultTask {
+    fn locked(&mut self, core: &mut Core, now_us: u64) -> Next {
+        match self.phase {
+            Phase::Plan => self.plan(core),
+            Phase::Commit => self.commit(core, now_us),
+            Phase::Release(slot) => {
+                core.swap_cache.give_slot_back(slot);
+                core.budget.give_back(Use::SwapCache, 1);
+                self.finish(core, now_us)
+            }
+            Phase::Reclaim => match self.reclaim.locked(core, now_us, &mut self.workspace) {
+                Step::CarryOut => Next::CarryOut,
+                Step::Finished => self.go(Phase::Plan, Next::Again),
+                Step::NothingToDo => self.go(Phase::Plan, Next::Wait),
+            },
+        }
+    }
+
+    fn carry_out(&mut self, world: World<'_>) {
+        let memory = world.memory;
+        match self.phase {
+            Phase::Reclaim => return self.reclaim.carry_out(world, &mut self.workspace),
+            Phase::Release(slot) => return memory.release_staged(&[slot]),
+            Phase::Plan | Phase::Commit => {}
+        }
+        match self.plan {
+            Plan::Wake => self.brought = usize::from(memory.wake(self.page)),
+            Plan::Poison => memory.poison(self.page),
+            Plan::Unprotect => memory.unprotect(self.page, self.items.len() as u32),
+            Plan::Restore { slot, by_move } => {
+                if by_move && memory.restore_by_move(slot, self.page) {
+                    return;
+                }
+                self.workspace.pages[0].copy_from_slice(&memory.staged(slot)[..]);
+                if by_move {
+                    memory.release_staged(&[slot]);
+                }
+                // These bytes have nowhere to go back to: they are mapped, or the program waits.
+                while memory.map(self.page, &self.workspace.pages[..1], false) == 0 {}
+            }
+            Plan::Zero | Plan::Load | Plan::Read { .. } => {
+                let good = self.fetch(world);
+                if good == 0 {
+                    self.outcome = Outcome::Lost;
+                    self.read_errors += u32::from(matches!(self.plan, Plan::Read { .. }));
+                }
+                self.brought = memory.map(self.page, &self.workspace.pages[..good], self.protects());
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! frontswap: the door between the swap path and zcache.
+//!
+//! `store`, `load`, `invalidate_page` and `invalidate_area` by swap entry, as in the kernel's
+//! mm/frontswap.c (2012 to 2022), plus the RFC's [`denial`] bit. All of it under the lock.
+
+pub mod denial;
+
+use crate::budget::Budget;
+use crate::page::PageNumber;
+use crate::page_table::Backing;
+use crate::stats::Counters;
+use crate::zcache::pool::Refusal;
+use crate::zcache::{Loaded, Prepared, Zcache};
+use denial::Denial;
+
+/// See the module's description.
+pub struct Frontswap {
+    /// What is behind the door.
+    pub zcache: Zcache,
+    /// Who may not enter.
+    pub denial: Denial,
+}
+
+impl Frontswap {
+    /// Offers a page to zcache. `None`: refused, and the page must go to the swap device. The
+    /// caller has no older copy of the page: writing it anew has invalidated that.
+    pub fn store(
+        &mut self,
+        page: PageNumber,
+        prepared: Prepared<'_>,
+        budget: &mut Budget,
+        counters: &mut Counters,
+    ) -> Option<Backing> {
+        let refusal = if self.denial.clear(page) {
+            &mut counters.denials
+        } else {
+            match self.zcache.store(page, prepared, budget) {
+                Ok(backing) => {
+                    counters.succ_stores += 1;
+                    counters.zswpout += 1;
+                    return Some(backing);
+                }
+                Err(Refusal::CompressPoor) => &mut counters.reject_compress_poor,
+                Err(Refusal::PoolLimit) => &mut counters.pool_limit_hit,
+                Err(Refusal::NoFrame) => &mut counters.reject_alloc_fail,
+            }
+        };
+        *refusal += 1;
+        counters.failed_stores += 1;
+        None
+    }
+
+    /// Looks a page up for the program; its zpage is copied to the start of `into`.
+    pub fn load(&self, backing: Backing, into: &mut [u8], counters: &mut Counters) -> Loaded {
+        counters.loads += 1;
+        counters.zswpin += 1;
+        self.zcache.load(backing, into)
+    }
+
+    /// Drops what zcache has of a page.
+    pub fn invalidate_page(&mut self, backing: Backing, budget: &mut Budget, counters: &mut Counters) {
+        counters.invalidates += 1;
+        self.zcache.remove(backing, budget);
+    }
+
+    /// The swap entries of this range are no more: nothing that was known of them holds for
+    /// whoever has the range next. The caller has invalidated the pages.
+    pub fn invalidate_area(&mut self, first: PageNumber, count: u32) {
+        for page in 0..count {
+            self.denial.clear(first.plus(page));
+        }
+    }
+}

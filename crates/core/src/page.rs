@@ -1,0 +1,47 @@
+//! What everything here is counted in: the page.
+
+use std::ops::{Deref, DerefMut};
+
+/// Bytes of a page, and of the page frame that holds it.
+pub const PAGE_BYTES: usize = 4096;
+
+/// The bytes of one page, at a page's alignment.
+#[derive(Clone)]
+#[repr(C, align(4096))]
+pub struct Page(pub [u8; PAGE_BYTES]);
+
+impl Page {
+    /// A page of zeros.
+    pub const ZERO: Page = Page([0; PAGE_BYTES]);
+}
+
+impl Deref for Page {
+    type Target = [u8; PAGE_BYTES];
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Page {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+/// A page of managed memory, counted from the start of the pager's window of addresses.
+///
+/// It is also the page's swap entry: a page needs no second name when it is swapped out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PageNumber(pub u32);
+
+impl PageNumber {
+    /// The page as an index into a table.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The page `count` pages further on.
+    pub fn plus(self, count: u32) -> PageNumber {
+        PageNumber(self.0 + count)
+    }
+}

@@ -1,0 +1,260 @@
+//! Getting a batch of the coldest pages out of the swap cache: compressed into zcache through
+//! frontswap, or, where that refuses, written to the swap device.
+//!
+//! Three rounds: compress; store, and write what was refused; release the slots of what was
+//! written. The program may take any page back in between (it is copied, and the slot becomes
+//! an orphan): each commit looks again whether the page is still here.
+
+use crate::budget::Use;
+use crate::engine::Core;
+use crate::page::{Page, PageNumber};
+use crate::page_table::{Backing, Entry, State};
+use crate::reclaim::shadow;
+use crate::swap_cache::StagingSlot;
+use crate::swap_device::swap_map::{Slot, checksum};
+use crate::task::{BATCH, Workspace};
+use crate::world::World;
+use crate::zcache::pool::ZpageHeader;
+use crate::zcache::{Prepared, same_filled};
+
+#[derive(Clone, Copy)]
+enum Result {
+    SameFilled(u64),
+    Zpage(ZpageHeader),
+    CompressPoor,
+}
+
+#[derive(Clone, Copy)]
+struct Item {
+    staging: StagingSlot,
+    page: PageNumber,
+    item_bytes: u8,
+    is_denied: bool,
+    result: Result,
+}
+
+#[derive(Clone, Copy)]
+struct Write {
+    staging: StagingSlot,
+    page: PageNumber,
+    slot: Slot,
+    checksum: u32,
+    is_written: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    Compress,
+    Write,
+    Release,
+}
+
+/// See the module's description.
+pub struct SwapOut {
+    round: Round,
+    zpage_bytes_max: usize,
+    items: Vec<Item>,
+    writes: Vec<Write>,
+    /// Pages of the batch that are in the swap cache still.
+    kept: usize,
+    /// Slots whose memory is to be released in this round.
+    release: Vec<StagingSlot>,
+}
+
+impl SwapOut {
+    pub fn new() -> Self {
+        SwapOut {
+            round: Round::Compress,
+            zpage_bytes_max: 0,
+            items: Vec::with_capacity(BATCH),
+            writes: Vec::with_capacity(BATCH),
+            kept: 0,
+            release: Vec::with_capacity(BATCH),
+        }
+    }
+
+    /// Takes a batch from the cold end. `false`: the swap cache is empty.
+    pub fn plan(&mut self, core: &mut Core) -> bool {
+        self.round = Round::Compress;
+        self.zpage_bytes_max = core.frontswap.zcache.pool.zpage_bytes_max();
+        self.items.clear();
+        self.writes.clear();
+        self.release.clear();
+        self.kept = 0;
+        while self.items.len() < BATCH {
+            let Some((staging, page)) = core.swap_cache.take_coldest() else { break };
+            self.items.push(Item {
+                staging,
+                page,
+                item_bytes: core.regions.find(page).map_or(1, |region| region.item_bytes),
+                is_denied: core.frontswap.denial.is_denied(page),
+                result: Result::CompressPoor,
+            });
+        }
+        !self.items.is_empty()
+    }
+
+    pub fn carry_out(&mut self, world: World<'_>, workspace: &mut Workspace) {
+        match self.round {
+            Round::Compress => self.compress(world, workspace),
+            Round::Write => self.write(world),
+            Round::Release => {}
+        }
+        if !self.release.is_empty() {
+            world.memory.release_staged(&self.release);
+        }
+    }
+
+    /// `true`: there is more to carry out.
+    pub fn commit(&mut self, core: &mut Core, workspace: &mut Workspace, now_us: u64) -> bool {
+        for &staging in &self.release {
+            core.swap_cache.give_slot_back(staging);
+        }
+        core.budget.give_back(Use::SwapCache, self.release.len() as u32);
+        self.release.clear();
+        match self.round {
+            Round::Compress => {
+                self.commit_stores(core, workspace);
+                self.round = Round::Write;
+                !(self.release.is_empty() && self.writes.is_empty())
+            }
+            Round::Write => {
+                self.commit_writes(core, now_us);
+                self.round = Round::Release;
+                !self.release.is_empty()
+            }
+            Round::Release => false,
+        }
+    }
+
+    /// Whether the last batch got rid of any page.
+    pub fn has_helped(&self) -> bool {
+        self.kept < self.items.len()
+    }
+
+    fn compress(&mut self, world: World<'_>, workspace: &mut Workspace) {
+        for (index, item) in self.items.iter_mut().enumerate().filter(|(_, item)| !item.is_denied) {
+            let contents = world.memory.staged(item.staging);
+            item.result = if let Some(value) = same_filled::value_of(contents) {
+                Result::SameFilled(value)
+            } else {
+                let Workspace { compressor, bytes, .. } = workspace;
+                let into = &mut bytes[index * size_of::<Page>()..][..self.zpage_bytes_max];
+                let header = compressor.compress(item.page, contents, item.item_bytes, into);
+                header.map_or(Result::CompressPoor, Result::Zpage)
+            };
+        }
+    }
+
+    fn commit_stores(&mut self, core: &mut Core, workspace: &mut Workspace) {
+        for index in 0..self.items.len() {
+            let item = self.items[index];
+            if core.swap_cache.is_orphan(item.staging) {
+                self.leave(core, item.staging);
+                continue;
+            }
+            let prepared = match item.result {
+                Result::SameFilled(value) => Prepared::SameFilled(value),
+                Result::Zpage(header) => {
+                    Prepared::Zpage(header, &workspace.zpage(index)[..header.length.into()])
+                }
+                Result::CompressPoor => Prepared::CompressPoor,
+            };
+            let Core { frontswap, budget, counters, .. } = core;
+            match frontswap.store(item.page, prepared, budget, counters) {
+                Some(backing) => {
+                    let frame = shadow::of_now(core);
+                    core.pages.set(item.page, Entry { state: State::Zcache, busy: false, backing, frame });
+                    self.leave(core, item.staging);
+                }
+                None => self.writes.push(Write {
+                    staging: item.staging,
+                    page: item.page,
+                    slot: Slot(0),
+                    checksum: 0,
+                    is_written: false,
+                }),
+            }
+        }
+        self.assign_slots(core);
+    }
+
+    /// Finds runs of slots for the pages that are to be written. Where the device is full the
+    /// pages stay in the swap cache.
+    fn assign_slots(&mut self, core: &mut Core) {
+        let mut assigned = 0;
+        while assigned < self.writes.len() {
+            let wanted = (self.writes.len() - assigned) as u32;
+            let Some((first, count)) = core.swap_map.take_run(wanted) else { break };
+            for offset in 0..count {
+                let write = &mut self.writes[assigned];
+                write.slot = first.plus(offset);
+                let frame = write.staging.0;
+                let backing = Backing::Slot(write.slot);
+                core.pages.set(write.page, Entry { state: State::Writing, busy: false, backing, frame });
+                assigned += 1;
+            }
+        }
+        for write in self.writes.drain(assigned..) {
+            core.swap_cache.put_back(write.staging);
+            core.counters.device_full += 1;
+            self.kept += 1;
+        }
+    }
+
+    fn write(&mut self, world: World<'_>) {
+        let follows = |before: &Write, after: &Write| after.slot == before.slot.plus(1);
+        for run in self.writes.chunk_by_mut(follows) {
+            let mut contents = [&Page::ZERO; BATCH];
+            for (write, contents) in run.iter_mut().zip(&mut contents) {
+                *contents = world.memory.staged(write.staging);
+                write.checksum = checksum(write.page, write.slot, contents);
+            }
+            let all_written = world.device.write(run[0].slot, &contents[..run.len()]).is_ok();
+            for (write, contents) in run.iter_mut().zip(&contents) {
+                // One bad slot is no reason to give up its neighbours.
+                write.is_written = all_written || world.device.write(write.slot, &[contents]).is_ok();
+            }
+        }
+    }
+
+    fn commit_writes(&mut self, core: &mut Core, now_us: u64) {
+        for index in 0..self.writes.len() {
+            let write = self.writes[index];
+            let is_orphan = core.swap_cache.is_orphan(write.staging);
+            if !write.is_written {
+                core.swap_map.retire(write.slot);
+                core.counters.device_write_errors += 1;
+            } else if is_orphan {
+                core.swap_map.give_back(write.slot);
+            }
+            core.counters.pswpout += u64::from(write.is_written);
+            if is_orphan {
+                self.leave(core, write.staging);
+            } else if write.is_written {
+                core.swap_map.set_checksum(write.slot, write.checksum);
+                if let Some(unused_us) = core.swap_cache.unused_us(write.staging) {
+                    let waited_us = (now_us as u32).wrapping_sub(unused_us);
+                    core.counters.unuse_to_write_us.record(waited_us.into());
+                    core.counters.written_back_pages += 1;
+                }
+                let frame = shadow::of_now(core);
+                let backing = Backing::Slot(write.slot);
+                core.pages.set(write.page, Entry { state: State::Device, busy: false, backing, frame });
+                self.leave(core, write.staging);
+            } else {
+                let frame = write.staging.0;
+                let backing = Backing::None;
+                core.pages.set(write.page, Entry { state: State::SwapCache, busy: false, backing, frame });
+                core.swap_cache.put_back(write.staging);
+                self.kept += 1;
+            }
+        }
+    }
+
+    fn leave(&mut self, core: &mut Core, staging: StagingSlot) {
+        if core.swap_cache.reader_done(staging) {
+            self.release.push(staging);
+        }
+    }
+}

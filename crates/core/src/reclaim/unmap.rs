@@ -1,0 +1,111 @@
+//! Taking a batch of the oldest inactive pages out of the program's sight.
+//!
+//! A clean page has its copy in zcache or on the device already, and nobody can write it
+//! meanwhile (it is write-protected, and busy): it is only unmapped. A dirty page's frame is
+//! moved into the swap cache, contents and all.
+
+use crate::budget::Use;
+use crate::engine::Core;
+use crate::page::PageNumber;
+use crate::page_table::{Backing, Entry, State};
+use crate::reclaim::lists::List;
+use crate::reclaim::shadow;
+use crate::swap_cache::StagingSlot;
+use crate::task::BATCH;
+use crate::world::World;
+use crate::zcache::pool::ZPAGES_PER_UNIT_MAX;
+
+/// Pages that are looked at for one batch: some are busy, or dirty with no room for them.
+const SCAN_MAX: usize = 8 * BATCH;
+
+/// See the module's description.
+pub struct Unmap {
+    clean: Vec<PageNumber>,
+    dirty: Vec<(PageNumber, StagingSlot)>,
+    /// Bit `i`: dirty page `i` is in its staging slot.
+    moved: u64,
+}
+
+impl Unmap {
+    pub fn new() -> Self {
+        Unmap { clean: Vec::with_capacity(BATCH), dirty: Vec::with_capacity(BATCH), moved: 0 }
+    }
+
+    /// Isolates a batch. `false`: there is nothing to unmap.
+    pub fn plan(&mut self, core: &mut Core) -> bool {
+        self.clean.clear();
+        self.dirty.clear();
+        self.moved = 0;
+        core.lists.balance(BATCH as u32);
+        for _ in 0..SCAN_MAX {
+            if self.clean.len() + self.dirty.len() == BATCH {
+                break;
+            }
+            let oldest =
+                core.lists.take_oldest(List::Inactive).or_else(|| core.lists.take_oldest(List::Active));
+            let Some(node) = oldest else { break };
+            let page = core.lists.page(node);
+            let entry = core.pages.get(page);
+            if entry.busy {
+                core.lists.put_back(node, List::Inactive);
+            } else if entry.is_clean() {
+                self.clean.push(page);
+                core.pages.set_busy(page, true);
+            } else if let Some(slot) = take_staging_slot(core, page) {
+                self.dirty.push((page, slot));
+                core.pages.set_busy(page, true);
+            } else {
+                core.lists.put_back(node, List::Inactive);
+            }
+        }
+        !(self.clean.is_empty() && self.dirty.is_empty())
+    }
+
+    pub fn carry_out(&mut self, world: World<'_>) {
+        if !self.clean.is_empty() {
+            world.memory.unmap_clean(&self.clean);
+        }
+        if !self.dirty.is_empty() {
+            self.moved = world.memory.unmap_to_staging(&self.dirty);
+        }
+    }
+
+    /// `false`: every page was pinned.
+    pub fn commit(&mut self, core: &mut Core) -> bool {
+        for &page in &self.clean {
+            let entry = core.pages.get(page);
+            let state = match entry.backing {
+                Backing::Slot(_) => State::Device,
+                _ => State::Zcache,
+            };
+            core.lists.release(entry.frame);
+            let frame = shadow::of_now(core);
+            core.pages.set(page, Entry { state, busy: false, backing: entry.backing, frame });
+        }
+        core.budget.give_back(Use::Resident, self.clean.len() as u32);
+        core.counters.clean_drops += self.clean.len() as u64;
+        core.counters.unmapped += self.clean.len() as u64 + u64::from(self.moved.count_ones());
+        for (index, &(page, slot)) in self.dirty.iter().enumerate() {
+            let entry = core.pages.get(page);
+            if self.moved >> index & 1 != 0 {
+                core.lists.release(entry.frame);
+                let frame = slot.0;
+                core.pages
+                    .set(page, Entry { state: State::SwapCache, busy: false, backing: Backing::None, frame });
+                core.swap_cache.insert_newest(slot);
+                core.budget.transfer(Use::Resident, Use::SwapCache, 1);
+            } else {
+                core.lists.put_back(entry.frame, List::Active);
+                core.pages.set_busy(page, false);
+                core.swap_cache.give_slot_back(slot);
+                core.counters.unmap_busy += 1;
+            }
+        }
+        !self.clean.is_empty() || self.moved != 0
+    }
+}
+
+/// A slot for a page that leaves. The last ones are for unuse.
+fn take_staging_slot(core: &mut Core, page: PageNumber) -> Option<StagingSlot> {
+    (core.swap_cache.free_slots() > ZPAGES_PER_UNIT_MAX as u32).then(|| core.swap_cache.take_slot(page))?
+}

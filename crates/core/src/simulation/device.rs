@@ -1,0 +1,77 @@
+//! A swap device that fails on request.
+
+use std::cell::{Cell, RefCell};
+
+use super::random::Random;
+use crate::page::Page;
+use crate::swap_device::{DeviceError, SwapDevice, swap_map::Slot};
+
+const EIO: i32 = 5;
+
+/// How often what goes wrong; one in so many operations, 0 is never.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failures {
+    /// Writes that fail.
+    pub write_one_in: u32,
+    /// Reads that fail and would succeed if they were tried again.
+    pub read_one_in: u32,
+    /// Writes of which one page ends up with a byte that is wrong.
+    pub corrupt_one_in: u32,
+}
+
+/// See the module's description.
+pub struct SimulatedDevice {
+    slots: RefCell<Vec<Option<Box<Page>>>>,
+    random: RefCell<Random>,
+    failures: Failures,
+    corrupted: Cell<u64>,
+}
+
+impl SimulatedDevice {
+    /// A device of so many slots.
+    pub fn new(slot_count: u32, seed: u64, failures: Failures) -> Self {
+        SimulatedDevice {
+            slots: RefCell::new(vec![None; slot_count as usize]),
+            random: RefCell::new(Random::new(seed)),
+            failures,
+            corrupted: Cell::new(0),
+        }
+    }
+
+    /// Pages that were stored wrongly.
+    pub fn corrupted(&self) -> u64 {
+        self.corrupted.get()
+    }
+
+    fn happens(&self, one_in: u32) -> bool {
+        one_in > 0 && self.random.borrow_mut().one_in(one_in)
+    }
+}
+
+impl SwapDevice for SimulatedDevice {
+    fn write(&self, first: Slot, pages: &[&Page]) -> Result<(), DeviceError> {
+        let fails = self.happens(self.failures.write_one_in);
+        // A write that fails has torn some of its slots all the same.
+        let written = if fails { pages.len() / 2 } else { pages.len() };
+        for (index, page) in pages[..written].iter().enumerate() {
+            self.slots.borrow_mut()[first.0 as usize + index] = Some(Box::new((*page).clone()));
+        }
+        if !fails && self.happens(self.failures.corrupt_one_in) {
+            self.slots.borrow_mut()[first.0 as usize].as_mut().expect("just written")[77] ^= 4;
+            self.corrupted.set(self.corrupted.get() + 1);
+        }
+        if fails { Err(DeviceError { errno: EIO }) } else { Ok(()) }
+    }
+
+    fn read(&self, first: Slot, into: &mut [Page]) -> Result<(), DeviceError> {
+        if self.happens(self.failures.read_one_in) {
+            into[0].fill(0xee);
+            return Err(DeviceError { errno: EIO });
+        }
+        for (index, page) in into.iter_mut().enumerate() {
+            let slots = self.slots.borrow();
+            page.copy_from_slice(&slots[first.0 as usize + index].as_ref().expect("a written slot")[..]);
+        }
+        Ok(())
+    }
+}

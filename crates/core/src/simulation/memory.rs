@@ -1,0 +1,202 @@
+//! Memory of the simulated world: page frames in ordinary memory, and every rule of the real
+//! one an assertion.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::ptr::NonNull;
+
+use super::random::Random;
+use crate::page::{Page, PageNumber};
+use crate::swap_cache::StagingSlot;
+use crate::world::Memory;
+use crate::zcache::pool::arena::{Arena, FrameIndex};
+
+/// What a place holds that holds nothing: whoever reads it by mistake notices.
+const GARBAGE: u8 = 0xdb;
+
+struct Mapping {
+    contents: Box<Page>,
+    is_protected: bool,
+}
+
+struct Staged {
+    contents: UnsafeCell<Box<Page>>,
+    is_filled: Cell<bool>,
+}
+
+/// See the module's description. For one thread.
+pub struct SimulatedMemory {
+    mapped: RefCell<Vec<Option<Mapping>>>,
+    staging: Vec<Staged>,
+    random: RefCell<Random>,
+    /// One in so many calls that may fail does; 0 is none.
+    refusals_one_in: u32,
+}
+
+impl SimulatedMemory {
+    /// Memory with nothing in it.
+    pub fn new(window_pages: u32, staging_slots: u32, seed: u64, refusals_one_in: u32) -> Self {
+        let staged = || Staged {
+            contents: UnsafeCell::new(Box::new(Page([GARBAGE; 4096]))),
+            is_filled: Cell::new(false),
+        };
+        SimulatedMemory {
+            mapped: RefCell::new((0..window_pages).map(|_| None).collect()),
+            staging: (0..staging_slots).map(|_| staged()).collect(),
+            random: RefCell::new(Random::new(seed)),
+            refusals_one_in,
+        }
+    }
+
+    /// Lets the program access a page. `None`: this access faults.
+    pub fn access<T>(
+        &self,
+        page: PageNumber,
+        is_write: bool,
+        with: impl FnOnce(&mut Page) -> T,
+    ) -> Option<T> {
+        let mut mapped = self.mapped.borrow_mut();
+        let mapping = mapped[page.index()].as_mut()?;
+        (!is_write || !mapping.is_protected).then(|| with(&mut mapping.contents))
+    }
+
+    /// Pages that the program can access.
+    pub fn mapped_count(&self) -> usize {
+        self.mapped.borrow().iter().flatten().count()
+    }
+
+    /// Staging slots that hold a page.
+    pub fn staged_count(&self) -> usize {
+        self.staging.iter().filter(|staged| staged.is_filled.get()).count()
+    }
+
+    fn refuses(&self) -> bool {
+        self.refusals_one_in > 0 && self.random.borrow_mut().one_in(self.refusals_one_in)
+    }
+
+    fn put_into(&self, slot: StagingSlot, contents: Box<Page>) {
+        let staged = &self.staging[slot.index()];
+        assert!(!staged.is_filled.replace(true), "{slot:?} is filled already");
+        // SAFETY: one thread, and nobody holds a reference from `staged` to a slot that was empty.
+        unsafe { *staged.contents.get() = contents };
+    }
+
+    fn empty(&self, slot: StagingSlot) -> Box<Page> {
+        let staged = &self.staging[slot.index()];
+        assert!(staged.is_filled.replace(false), "{slot:?} is empty already");
+        // SAFETY: one thread; whoever empties a slot is its last reader (`SwapCache`), so nobody
+        // holds a reference to it.
+        unsafe { std::mem::replace(&mut *staged.contents.get(), Box::new(Page([GARBAGE; 4096]))) }
+    }
+}
+
+impl Memory for SimulatedMemory {
+    fn map(&self, first: PageNumber, contents: &[Page], protect: bool) -> usize {
+        for (index, page) in contents.iter().enumerate() {
+            if self.refuses() {
+                return index;
+            }
+            let mapping = &mut self.mapped.borrow_mut()[first.index() + index];
+            assert!(mapping.is_none(), "{:?} is mapped already", first.plus(index as u32));
+            *mapping = Some(Mapping { contents: Box::new(page.clone()), is_protected: protect });
+        }
+        contents.len()
+    }
+
+    fn unprotect(&self, first: PageNumber, count: u32) {
+        for mapping in &mut self.mapped.borrow_mut()[first.index()..][..count as usize] {
+            mapping.as_mut().expect("a resident page is mapped").is_protected = false;
+        }
+    }
+
+    fn unmap_to_staging(&self, pairs: &[(PageNumber, StagingSlot)]) -> u64 {
+        let mut moved = 0;
+        for (index, (page, slot)) in pairs.iter().enumerate() {
+            if !self.refuses() {
+                let mapping =
+                    self.mapped.borrow_mut()[page.index()].take().expect("a resident page is mapped");
+                self.put_into(*slot, mapping.contents);
+                moved |= 1 << index;
+            }
+        }
+        moved
+    }
+
+    fn unmap_clean(&self, pages: &[PageNumber]) {
+        for page in pages {
+            let mapping = self.mapped.borrow_mut()[page.index()].take().expect("a resident page is mapped");
+            assert!(mapping.is_protected, "{page:?} may have been written");
+        }
+    }
+
+    fn restore_by_move(&self, slot: StagingSlot, page: PageNumber) -> bool {
+        if self.refuses() {
+            return false;
+        }
+        let contents = self.empty(slot);
+        let mapping = &mut self.mapped.borrow_mut()[page.index()];
+        assert!(mapping.is_none(), "{page:?} is mapped already");
+        *mapping = Some(Mapping { contents, is_protected: false });
+        true
+    }
+
+    fn staged(&self, slot: StagingSlot) -> &Page {
+        let staged = &self.staging[slot.index()];
+        assert!(staged.is_filled.get(), "{slot:?} is empty");
+        // SAFETY: one thread, and a slot that is read is neither filled nor emptied (`SwapCache`).
+        unsafe { &*staged.contents.get() }
+    }
+
+    fn stage(&self, slot: StagingSlot, contents: &Page) -> bool {
+        // The slot counts as filled even where that failed: whoever took it releases it.
+        self.put_into(slot, Box::new(contents.clone()));
+        !self.refuses()
+    }
+
+    fn release_staged(&self, slots: &[StagingSlot]) {
+        for slot in slots {
+            self.empty(*slot);
+        }
+    }
+
+    fn release_frames(&self, _frames: &[FrameIndex]) {}
+
+    fn discard(&self, first: PageNumber, count: u32) {
+        self.mapped.borrow_mut()[first.index()..][..count as usize].fill_with(|| None);
+    }
+
+    fn poison(&self, page: PageNumber) {
+        assert!(self.mapped.borrow()[page.index()].is_none(), "{page:?} is lost, and mapped");
+    }
+
+    fn wake(&self, page: PageNumber) -> bool {
+        assert!(self.mapped.borrow()[page.index()].is_some(), "{page:?} is resident, and not mapped");
+        true
+    }
+}
+
+/// The frames of a pool in ordinary memory, zeroed.
+pub struct Frames {
+    base: NonNull<Page>,
+    layout: Layout,
+}
+
+impl Frames {
+    /// So many frames, and an arena over them, which must go first.
+    pub fn with_arena(frame_count: u32) -> (Frames, Arena) {
+        let layout = Layout::array::<Page>(frame_count as usize).expect("a small arena");
+        // SAFETY: the layout is not empty; the arena has the frames to itself, and its owner
+        // keeps them until it is gone.
+        unsafe {
+            let base = NonNull::new(alloc_zeroed(layout).cast::<Page>()).expect("memory for an arena");
+            (Frames { base, layout }, Arena::new(base, frame_count))
+        }
+    }
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `with_arena` with this layout.
+        unsafe { dealloc(self.base.as_ptr().cast(), self.layout) }
+    }
+}

@@ -1,0 +1,444 @@
+//! The simulated world: the same core on memory and a device that are only simulated, with a
+//! seed that decides everything, down to who is interrupted between plan and commit.
+//!
+//! Programs read, write, discard, allocate and free; kswapd and reclaim on demand work in
+//! between; each advances by half a step at a time, under the lock or outside of it. Beside it
+//! stands the oracle: how often each page was written. A read that does not match, an illegal
+//! state, a table that disagrees with another, or a wait without end is a panic.
+
+pub mod contents;
+pub mod device;
+pub mod memory;
+pub mod random;
+
+use crate::budget::Use;
+use crate::discard::Discard;
+use crate::engine::{AllocateError, Config, Core};
+use crate::eviction::EvictionKind;
+use crate::fault::{Access, FaultTask, Outcome};
+use crate::page::{Page, PageNumber};
+use crate::reclaim::kswapd::{self, Kswapd};
+use crate::reclaim::on_demand::{Demand, ReclaimOnDemand};
+use crate::task::{Next, Task};
+use crate::world::World;
+use crate::zcache::PoolKind;
+use crate::zcache::codec::CodecKind;
+use device::{Failures, SimulatedDevice};
+use memory::{Frames, SimulatedMemory};
+use random::Random;
+
+const PROGRAMS: usize = 4;
+const REGIONS_MAX: usize = 6;
+/// Half steps without any operation coming to its end, after which something is stuck.
+const STUCK_AFTER: u32 = 100_000;
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// What the pager is made of.
+    pub config: Config,
+    /// How it compresses.
+    pub codec: CodecKind,
+    /// What goes wrong on the device.
+    pub failures: Failures,
+    /// One in so many calls to memory is refused; 0 is none.
+    pub refusals_one_in: u32,
+    /// Half steps between two checks of everything.
+    pub check_every: u32,
+}
+
+impl Scenario {
+    /// The scenario of a seed: small memory, everything else by chance.
+    pub fn of_seed(seed: u64) -> Self {
+        let random = &mut Random::new(seed);
+        let ram_frames = Config::RAM_FRAMES_MIN + random.below(300);
+        let swap_slots = random.choose(&[300, 700, 1500]);
+        let fails = random.one_in(2);
+        let one_in = |random: &mut Random, times| if fails { times + random.below(times) } else { 0 };
+        Scenario {
+            config: Config {
+                ram_frames,
+                buffer_frames: 0,
+                swap_slots,
+                window_pages: 2 * (ram_frames + swap_slots),
+                pool: random.choose(&[PoolKind::Zbud, PoolKind::Zsmalloc]),
+                pool_limit_frames: ram_frames * (10 + random.below(80)) / 100,
+                eviction: random.choose(&[EvictionKind::None, EvictionKind::Unuse, EvictionKind::Unuse]),
+                readahead_pages: random.choose(&[1, 4, 32]),
+            },
+            codec: random.choose(&[CodecKind::Lz4, CodecKind::Lz4, CodecKind::Zstd]),
+            failures: Failures {
+                write_one_in: one_in(random, 500),
+                read_one_in: one_in(random, 50),
+                corrupt_one_in: one_in(random, 500),
+            },
+            refusals_one_in: one_in(random, 50),
+            check_every: 64,
+        }
+    }
+}
+
+/// What the oracle knows of a region.
+struct Known {
+    first: PageNumber,
+    /// How often each page was written; `None`: its contents are lost.
+    versions: Vec<Option<u32>>,
+    /// A program is discarding or freeing in it, and nobody else touches it.
+    is_reserved: bool,
+}
+
+enum Doing {
+    Nothing,
+    Access { page: PageNumber, access: Access },
+    Discard { task: Box<Discard>, first: PageNumber, count: u32 },
+    Free { task: Box<Discard>, first: PageNumber },
+}
+
+struct Program {
+    doing: Doing,
+    fault: FaultTask,
+    /// A sequence of accesses that goes on.
+    sequence: Option<(PageNumber, u32, Access)>,
+    next: Next,
+}
+
+struct Background<T> {
+    task: T,
+    is_running: bool,
+    next: Next,
+}
+
+impl<T: Task> Background<T> {
+    fn new(task: T) -> Self {
+        Background { task, is_running: false, next: Next::Again }
+    }
+}
+
+/// One run.
+pub struct Simulation {
+    scenario: Scenario,
+    random: Random,
+    core: Core,
+    memory: SimulatedMemory,
+    device: SimulatedDevice,
+    known: Vec<Known>,
+    programs: Vec<Program>,
+    kswapd: Background<Kswapd>,
+    on_demand: Background<ReclaimOnDemand>,
+    now_us: u64,
+    /// Operations that have come to their end.
+    operations: u64,
+    half_steps: u32,
+    stuck_since: u32,
+    scratch: Box<Page>,
+    /// After the core, whose arena is made of them.
+    _frames: Frames,
+}
+
+impl Simulation {
+    /// A run of this scenario, ordered by this seed.
+    pub fn new(scenario: Scenario, seed: u64) -> Self {
+        let Scenario { config, codec, .. } = scenario;
+        let (frames, arena) = Frames::with_arena(config.ram_frames);
+        let program = || Program {
+            doing: Doing::Nothing,
+            fault: FaultTask::new(codec),
+            sequence: None,
+            next: Next::Again,
+        };
+        let staging_slots = config.staging_slots();
+        Simulation {
+            scenario,
+            random: Random::new(seed),
+            core: Core::new(config, arena),
+            memory: SimulatedMemory::new(config.window_pages, staging_slots, seed, scenario.refusals_one_in),
+            device: SimulatedDevice::new(config.swap_slots, seed, scenario.failures),
+            known: Vec::new(),
+            programs: (0..PROGRAMS).map(|_| program()).collect(),
+            kswapd: Background::new(Kswapd::new(codec)),
+            on_demand: Background::new(ReclaimOnDemand::new(codec)),
+            now_us: 0,
+            operations: 0,
+            half_steps: 0,
+            stuck_since: 0,
+            scratch: Box::new(Page::ZERO),
+            _frames: frames,
+        }
+    }
+
+    /// The state, to look at.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Runs until so many operations have come to their end, then lets everything come to
+    /// rest, frees all, and sees that all was given back.
+    pub fn run(&mut self, operations: u64) {
+        while self.operations < operations {
+            self.half_step(true);
+        }
+        self.come_to_rest();
+        self.core.check_at_rest();
+        for known in 0..self.known.len() {
+            self.read_back(known);
+        }
+        while let Some(known) = self.known.pop() {
+            self.drive_alone(&mut Discard::region(known.first, known.versions.len() as u32));
+        }
+        self.core.check_at_rest();
+        for what in [Use::Resident, Use::SwapCache, Use::Pool] {
+            assert_eq!(self.core.budget.used(what), 0, "{what:?} after all was freed");
+        }
+        assert_eq!(self.core.swap_map.used(), 0);
+        assert_eq!(self.core.frontswap.denial.count(), 0);
+        assert_eq!((self.memory.mapped_count(), self.memory.staged_count()), (0, 0));
+    }
+
+    fn half_step(&mut self, starts_new: bool) {
+        self.now_us += 1 + u64::from(self.random.below(20));
+        self.half_steps += 1;
+        self.stuck_since += 1;
+        assert!(
+            self.stuck_since < STUCK_AFTER,
+            "nothing has come to an end for {STUCK_AFTER} half steps: {:?}, {} slots of {}, {} in the swap cache, {:#?}",
+            self.core.budget,
+            self.core.swap_map.used(),
+            self.core.swap_map.slot_count(),
+            self.core.swap_cache.length(),
+            self.core.counters,
+        );
+        match self.random.below(PROGRAMS as u32 + 2) as usize {
+            0 => self.half_step_of_kswapd(),
+            1 => self.half_step_on_demand(starts_new),
+            program => self.half_step_of(program - 2, starts_new),
+        }
+        let budget = &self.core.budget;
+        let counted = budget.used(Use::Resident) + budget.used(Use::SwapCache);
+        let real = (self.memory.mapped_count() + self.memory.staged_count()) as u32;
+        assert!(real <= counted, "{real} frames exist, {counted} are counted");
+        if self.half_steps.is_multiple_of(self.scenario.check_every) {
+            self.core.check();
+        }
+    }
+
+    fn half_step_of_kswapd(&mut self) {
+        if !self.kswapd.is_running && !kswapd::is_wanted(&self.core) {
+            return;
+        }
+        self.kswapd.is_running = true;
+        let world = World { memory: &self.memory, device: &self.device };
+        let next = advance(&mut self.kswapd.task, self.kswapd.next, &mut self.core, self.now_us, world);
+        self.kswapd.is_running = next != Next::Done;
+        self.kswapd.next = next;
+    }
+
+    fn half_step_on_demand(&mut self, starts_new: bool) {
+        if !self.on_demand.is_running {
+            if !starts_new || !self.random.one_in(400) {
+                return;
+            }
+            let count = u64::from(self.random.below(40));
+            let demand = self.random.choose(&[Demand::Pages(count), Demand::Units(count / 8)]);
+            self.on_demand.task.begin(demand, &self.core);
+            self.on_demand.is_running = true;
+        }
+        let world = World { memory: &self.memory, device: &self.device };
+        let next = advance(&mut self.on_demand.task, self.on_demand.next, &mut self.core, self.now_us, world);
+        self.on_demand.is_running = next != Next::Done;
+        self.on_demand.next = next;
+    }
+
+    fn half_step_of(&mut self, program: usize, starts_new: bool) {
+        let world = World { memory: &self.memory, device: &self.device };
+        let Program { doing, fault, next, .. } = &mut self.programs[program];
+        let task: &mut dyn Task = match doing {
+            Doing::Nothing if starts_new => return self.start(program),
+            Doing::Nothing => return,
+            Doing::Access { .. } => fault,
+            Doing::Discard { task, .. } | Doing::Free { task, .. } => &mut **task,
+        };
+        *next = advance(task, *next, &mut self.core, self.now_us, world);
+        if *next == Next::Done {
+            self.end(program);
+        }
+    }
+
+    fn start(&mut self, program: usize) {
+        if let Some((page, left, access)) = self.programs[program].sequence.take()
+            && self.known_at(page).is_some()
+        {
+            if left > 1 {
+                self.programs[program].sequence = Some((page.plus(1), left - 1, access));
+            }
+            return self.access(program, page, access);
+        }
+        let usable = (0..self.known.len()).filter(|known| !self.known[*known].is_reserved);
+        let usable: Vec<usize> = usable.collect();
+        if usable.is_empty() || (self.known.len() < REGIONS_MAX && self.random.one_in(200)) {
+            return self.allocate();
+        }
+        let index = self.random.choose(&usable);
+        let page_count = self.known[index].versions.len() as u32;
+        let first = self.known[index].first;
+        // Half of all accesses go to the first eighth of a region.
+        let reach = if self.random.one_in(2) { page_count.div_ceil(8) } else { page_count };
+        let offset = self.random.below(reach);
+        let page = first.plus(offset);
+        let access = self.random.choose(&[Access::Read, Access::Read, Access::Write]);
+        match self.random.below(1000) {
+            0 if usable.len() > 1 => {
+                self.known[index].is_reserved = true;
+                let task = Box::new(Discard::region(first, page_count));
+                self.programs[program].doing = Doing::Free { task, first };
+            }
+            1..=5 => {
+                self.known[index].is_reserved = true;
+                let count = 1 + self.random.below(page_count - offset);
+                let task = Box::new(Discard::range(page, count));
+                self.programs[program].doing = Doing::Discard { task, first: page, count };
+            }
+            6..=20 => {
+                let length = 1 + self.random.below(page_count - offset).min(100);
+                self.programs[program].sequence = Some((page, length, access));
+            }
+            _ => self.access(program, page, access),
+        }
+    }
+
+    fn allocate(&mut self) {
+        let room = self.core.capacity_pages().saturating_sub(self.core.regions.page_count());
+        let page_count = 1 + self.random.below(room.max(1));
+        let item_bytes = self.random.choose(&[1, 2, 4, 8, 12]);
+        match self.core.allocate(page_count, item_bytes) {
+            Ok(first) => {
+                let versions = vec![Some(0); page_count as usize];
+                self.known.push(Known { first, versions, is_reserved: false });
+                self.done();
+            }
+            Err(AllocateError::BeyondCapacity { available }) => assert!(page_count > available),
+            Err(AllocateError::NoGap | AllocateError::NeedFrames(_)) => {}
+        }
+    }
+
+    /// Accesses a page, or begins the fault that this takes.
+    fn access(&mut self, program: usize, page: PageNumber, access: Access) {
+        let known = self.known_at(page).expect("a region that is not reserved");
+        let offset = (page.0 - self.known[known].first.0) as usize;
+        let version = self.known[known].versions[offset];
+        let is_write = access == Access::Write;
+        let scratch = &mut *self.scratch;
+        let done = self.memory.access(page, is_write, |contents| match version {
+            None => panic!("{page:?} is lost, and was handed out"),
+            Some(version) if is_write => {
+                contents::fill(page, version + 1, contents);
+                Some(version + 1)
+            }
+            Some(version) => {
+                contents::fill(page, version, scratch);
+                assert!(contents[..] == scratch[..], "{page:?} does not hold write number {version}");
+                Some(version)
+            }
+        });
+        match done {
+            Some(version) => {
+                self.known[known].versions[offset] = version;
+                self.programs[program].doing = Doing::Nothing;
+                self.done();
+            }
+            None => {
+                let was_mapped = self.memory.access(page, false, |_| ()).is_some();
+                self.programs[program].fault.begin(page, access, was_mapped, self.now_us);
+                self.programs[program].next = Next::Again;
+                self.programs[program].doing = Doing::Access { page, access };
+            }
+        }
+    }
+
+    /// A program's task has come to its end.
+    fn end(&mut self, program: usize) {
+        self.programs[program].next = Next::Again;
+        match std::mem::replace(&mut self.programs[program].doing, Doing::Nothing) {
+            Doing::Nothing => {}
+            Doing::Access { page, access } => match self.programs[program].fault.outcome() {
+                // Somebody reserved the region meanwhile: the program is content to have waited.
+                _ if self.known_at(page).is_none() => {}
+                Outcome::Resolved => self.access(program, page, access),
+                Outcome::Lost => self.lose(page),
+                Outcome::OutOfBounds => panic!("{page:?} is in no region"),
+            },
+            Doing::Discard { first, count, .. } => {
+                let known =
+                    self.known.iter().position(|known| known.contains(first)).expect("a known region");
+                let offset = (first.0 - self.known[known].first.0) as usize;
+                self.known[known].versions[offset..][..count as usize].fill(Some(0));
+                self.known[known].is_reserved = false;
+                self.done();
+            }
+            Doing::Free { first, .. } => {
+                self.known.retain(|known| known.first != first);
+                self.done();
+            }
+        }
+    }
+
+    fn lose(&mut self, page: PageNumber) {
+        let is_allowed = self.device.corrupted() > 0 || self.core.counters.device_read_errors > 0;
+        assert!(is_allowed, "{page:?} is lost although the device did nothing wrong");
+        let known = self.known_at(page).expect("a region that is not reserved");
+        let offset = (page.0 - self.known[known].first.0) as usize;
+        self.known[known].versions[offset] = None;
+        self.done();
+    }
+
+    fn known_at(&self, page: PageNumber) -> Option<usize> {
+        self.known.iter().position(|known| known.contains(page) && !known.is_reserved)
+    }
+
+    fn done(&mut self) {
+        self.operations += 1;
+        self.stuck_since = 0;
+    }
+
+    /// Lets everybody finish what is under way.
+    fn come_to_rest(&mut self) {
+        let is_idle = |program: &Program| matches!(program.doing, Doing::Nothing);
+        while !self.programs.iter().all(is_idle) || self.kswapd.is_running || self.on_demand.is_running {
+            self.half_step(false);
+        }
+    }
+
+    fn read_back(&mut self, known: usize) {
+        for offset in 0..self.known[known].versions.len() as u32 {
+            let page = self.known[known].first.plus(offset);
+            if self.known[known].versions[offset as usize].is_some() {
+                self.access(0, page, Access::Read);
+                self.come_to_rest();
+            }
+        }
+    }
+
+    fn drive_alone(&mut self, task: &mut dyn Task) {
+        let mut next = Next::Again;
+        while next != Next::Done {
+            let world = World { memory: &self.memory, device: &self.device };
+            next = advance(task, next, &mut self.core, self.now_us, world);
+        }
+    }
+}
+
+impl Known {
+    fn contains(&self, page: PageNumber) -> bool {
+        (self.first.0..self.first.0 + self.versions.len() as u32).contains(&page.0)
+    }
+}
+
+/// Half a step of a task: what it asked for last, or else under the lock.
+fn advance(task: &mut dyn Task, next: Next, core: &mut Core, now_us: u64, world: World<'_>) -> Next {
+    match next {
+        Next::CarryOut => {
+            task.carry_out(world);
+            Next::Again
+        }
+        Next::Again | Next::Wait | Next::Done => task.locked(core, now_us),
+    }
+}

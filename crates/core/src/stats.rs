@@ -1,0 +1,95 @@
+//! Counters, one for each cause, by the kernel's names where the kernel has one.
+
+use crate::histogram::Histogram;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What has happened so far.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+            /// From the fault's arrival to its end.
+            pub fault_us: Histogram,
+            /// From unuse, which puts a page into the swap cache, to the end of its write.
+            pub unuse_to_write_us: Histogram,
+        }
+
+        impl Counters {
+            /// Every counter with its name.
+            pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Faults served, of every kind.
+    faults,
+    /// First touches.
+    faults_zero,
+    /// Served from the swap cache.
+    faults_swap_cache,
+    /// Served from zcache.
+    faults_zcache,
+    /// Served from the device.
+    faults_device,
+    /// First writes to clean pages.
+    faults_write_protect,
+    /// Pages brought in that nobody had touched yet.
+    readahead_pages,
+    /// Pages that came back after they were evicted.
+    refaults,
+    /// Refaults soon enough for the active list.
+    activations,
+    /// Faults that had to reclaim by themselves.
+    direct_reclaims,
+    /// Times that kswapd was woken.
+    kswapd_wakes,
+    /// Pages taken out of the program's sight.
+    unmapped,
+    /// Pages that left with nothing to do, because their copy was still good.
+    clean_drops,
+    /// Pages looked up in zcache by faults.
+    loads,
+    /// Stores that zcache took.
+    succ_stores,
+    /// Stores that were refused, for any of the reasons below.
+    failed_stores,
+    /// Pages dropped from zcache because they were written or discarded.
+    invalidates,
+    /// Units of the pool that unuse has evicted.
+    unuses,
+    /// Stores refused because of a denial bit.
+    denials,
+    /// Stores refused because the page did not get small enough.
+    reject_compress_poor,
+    /// Stores refused because the budget had no frame.
+    reject_alloc_fail,
+    /// Stores refused because the pool was full.
+    pool_limit_hit,
+    /// Pages that eviction took from zcache and that have reached the device.
+    written_back_pages,
+    /// Pages read from the device.
+    pswpin,
+    /// Pages written to the device.
+    pswpout,
+    /// Pages that came from zcache.
+    zswpin,
+    /// Pages that went to zcache.
+    zswpout,
+    /// Pages that eviction took out of zcache.
+    zswpwb,
+    /// Zpages moved by compaction.
+    compaction_moves,
+    /// Pages that could not be unmapped because the kernel had them pinned.
+    unmap_busy,
+    /// Pages that had to stay in the swap cache because the device had no free slot.
+    device_full,
+    /// Reads that failed for good.
+    device_read_errors,
+    /// Writes that failed for good; their slots were retired.
+    device_write_errors,
+    /// Pages whose only copy could not be read back.
+    lost_pages,
+}

@@ -1,0 +1,292 @@
+//! The swap cache: pages that the program cannot see any more and that are not yet compressed
+//! or written. A touch brings them straight back.
+//!
+//! Each is in a *staging slot*, a page-sized place outside the program's sight to which the
+//! page frame itself is moved. The pages form one list in the order of age: pages that leave
+//! resident memory enter at its head; what unuse has taken out of zcache enters at the cold
+//! end, the tail, from where batches go on to frontswap or to the device.
+//!
+//! A slot is *free*; *idle* (it holds a page, and is on the list); *being read* by a task; or
+//! *emptying* (memory that is just being filled, or moved or released). While a task reads a
+//! slot its page may be copied back to the program, which makes the slot an *orphan*; the last
+//! reader releases it.
+
+use crate::page::PageNumber;
+
+const NIL: u32 = u32::MAX;
+
+/// A page-sized place outside the program's sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StagingSlot(pub u32);
+
+impl StagingSlot {
+    /// The slot as an index into a table.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Nothing,
+    Idle,
+    Read { readers: u8, is_orphan: bool },
+    Emptying,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    page: PageNumber,
+    /// Towards the head (newer).
+    previous: u32,
+    /// Towards the tail (colder).
+    next: u32,
+    /// When unuse put the page here, in microseconds, wrapping; 0 where it came otherwise.
+    unused_us: u32,
+    holds: Holds,
+}
+
+/// See the module's description.
+pub struct SwapCache {
+    places: Vec<Place>,
+    head: u32,
+    tail: u32,
+    idle: u32,
+    free: u32,
+    /// Where the search for a free slot goes on: slots in a row are released in one call.
+    cursor: u32,
+    /// Idle pages that unuse has put at the cold end.
+    unused: u32,
+}
+
+impl SwapCache {
+    /// A swap cache of so many staging slots. Nothing allocates after this.
+    pub fn new(slots: u32) -> Self {
+        let nothing =
+            Place { page: PageNumber(0), previous: NIL, next: NIL, unused_us: 0, holds: Holds::Nothing };
+        SwapCache {
+            places: vec![nothing; slots as usize],
+            head: NIL,
+            tail: NIL,
+            idle: 0,
+            free: slots,
+            cursor: 0,
+            unused: 0,
+        }
+    }
+
+    /// Pages on the list.
+    pub fn length(&self) -> u32 {
+        self.idle
+    }
+
+    /// Pages on the list that unuse put there, on their way to the device.
+    pub fn unused(&self) -> u32 {
+        self.unused
+    }
+
+    /// Slots that hold nothing.
+    pub fn free_slots(&self) -> u32 {
+        self.free
+    }
+
+    /// All slots.
+    pub fn slots(&self) -> u32 {
+        self.places.len() as u32
+    }
+
+    /// Bytes of the table.
+    pub fn metadata_bytes(&self) -> u64 {
+        size_of_val(&self.places[..]) as u64
+    }
+
+    /// Takes a free slot for a page that is about to be moved there.
+    pub fn take_slot(&mut self, page: PageNumber) -> Option<StagingSlot> {
+        if self.free == 0 {
+            return None;
+        }
+        while self.places[self.cursor as usize].holds != Holds::Nothing {
+            self.cursor = (self.cursor + 1) % self.slots();
+        }
+        let slot = StagingSlot(self.cursor);
+        self.cursor = (self.cursor + 1) % self.slots();
+        self.free -= 1;
+        self.places[slot.index()] =
+            Place { page, previous: NIL, next: NIL, unused_us: 0, holds: Holds::Emptying };
+        Some(slot)
+    }
+
+    /// The page is in its slot now: it joins at the head.
+    pub fn insert_newest(&mut self, slot: StagingSlot) {
+        let old_head = self.head;
+        self.place(slot, Holds::Emptying).holds = Holds::Idle;
+        self.places[slot.index()].next = old_head;
+        self.head = slot.0;
+        if old_head == NIL {
+            self.tail = slot.0;
+        } else {
+            self.places[old_head as usize].previous = slot.0;
+        }
+        self.idle += 1;
+    }
+
+    /// Unuse has put a page into its slot at this time: it joins at the cold end.
+    pub fn insert_coldest(&mut self, slot: StagingSlot, now_us: u64) {
+        let old_tail = self.tail;
+        let place = self.place(slot, Holds::Emptying);
+        place.holds = Holds::Idle;
+        place.unused_us = (now_us as u32).max(1);
+        place.previous = old_tail;
+        self.tail = slot.0;
+        if old_tail == NIL {
+            self.head = slot.0;
+        } else {
+            self.places[old_tail as usize].next = slot.0;
+        }
+        self.idle += 1;
+        self.unused += 1;
+    }
+
+    /// Takes the coldest page off the list for a task to read. It stays in the swap cache.
+    pub fn take_coldest(&mut self) -> Option<(StagingSlot, PageNumber)> {
+        (self.tail != NIL).then(|| {
+            let slot = StagingSlot(self.tail);
+            self.unlink(slot);
+            self.places[slot.index()].holds = Holds::Read { readers: 1, is_orphan: false };
+            (slot, self.places[slot.index()].page)
+        })
+    }
+
+    /// The one reader has not got rid of the page: it is back at the head, so that others get a
+    /// turn.
+    pub fn put_back(&mut self, slot: StagingSlot) {
+        let place = self.place(slot, Holds::Read { readers: 1, is_orphan: false });
+        place.holds = Holds::Emptying;
+        place.unused_us = 0;
+        self.insert_newest(slot);
+    }
+
+    /// A reader is done, and the page elsewhere. `true`: it was the last one, and has to release
+    /// the memory and then give the slot back.
+    pub fn reader_done(&mut self, slot: StagingSlot) -> bool {
+        let holds = &mut self.places[slot.index()].holds;
+        match holds {
+            Holds::Read { readers: 1, .. } => *holds = Holds::Emptying,
+            Holds::Read { readers, .. } => *readers -= 1,
+            _ => unreachable!("{slot:?} holds {holds:?}"),
+        }
+        *holds == Holds::Emptying
+    }
+
+    /// Whether the page went elsewhere while a task reads it.
+    pub fn is_orphan(&self, slot: StagingSlot) -> bool {
+        matches!(self.places[slot.index()].holds, Holds::Read { is_orphan: true, .. })
+    }
+
+    /// Whether a task reads the slot, so that its memory cannot be taken away.
+    pub fn is_being_read(&self, slot: StagingSlot) -> bool {
+        matches!(self.places[slot.index()].holds, Holds::Read { .. })
+    }
+
+    /// The page goes back to the program. `true`: its memory is the caller's to move. `false`:
+    /// a task reads it, so it can only be copied; the caller is a reader itself from now on.
+    pub fn take_back(&mut self, slot: StagingSlot) -> bool {
+        let is_callers = self.abandon(slot);
+        if let Holds::Read { readers, .. } = &mut self.places[slot.index()].holds {
+            *readers += 1;
+        }
+        is_callers
+    }
+
+    /// Nobody wants the page any more. `true`: its memory is the caller's to release. `false`: a
+    /// task reads it, and will release it.
+    pub fn abandon(&mut self, slot: StagingSlot) -> bool {
+        match &mut self.places[slot.index()].holds {
+            Holds::Idle => {
+                self.unlink(slot);
+                self.places[slot.index()].holds = Holds::Emptying;
+                true
+            }
+            Holds::Read { is_orphan, .. } if !*is_orphan => {
+                *is_orphan = true;
+                false
+            }
+            holds => unreachable!("{slot:?} holds {holds:?}"),
+        }
+    }
+
+    /// The slot's memory has been released or moved away.
+    pub fn give_slot_back(&mut self, slot: StagingSlot) {
+        self.place(slot, Holds::Emptying).holds = Holds::Nothing;
+        self.free += 1;
+    }
+
+    /// When unuse put the page there.
+    pub fn unused_us(&self, slot: StagingSlot) -> Option<u32> {
+        Some(self.places[slot.index()].unused_us).filter(|time| *time != 0)
+    }
+
+    /// The slots on the list with their pages, the coldest first.
+    pub fn coldest_first(&self) -> impl Iterator<Item = (StagingSlot, PageNumber)> {
+        let mut slot = self.tail;
+        std::iter::from_fn(move || {
+            let place = self.places.get(slot as usize)?;
+            let here = StagingSlot(slot);
+            slot = place.previous;
+            Some((here, place.page))
+        })
+    }
+
+    fn place(&mut self, slot: StagingSlot, expected: Holds) -> &mut Place {
+        let place = &mut self.places[slot.index()];
+        assert_eq!(place.holds, expected, "{slot:?}");
+        place
+    }
+
+    fn unlink(&mut self, slot: StagingSlot) {
+        let Place { previous, next, unused_us, .. } = self.places[slot.index()];
+        if previous == NIL {
+            self.head = next;
+        } else {
+            self.places[previous as usize].next = next;
+        }
+        if next == NIL {
+            self.tail = previous;
+        } else {
+            self.places[next as usize].previous = previous;
+        }
+        let place = &mut self.places[slot.index()];
+        (place.previous, place.next) = (NIL, NIL);
+        self.idle -= 1;
+        self.unused -= u32::from(unused_us != 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unused_pages_leave_before_all_others() {
+        let mut cache = SwapCache::new(4);
+        let slots: Vec<_> = (0..4).map(|page| cache.take_slot(PageNumber(page)).unwrap()).collect();
+        assert!(cache.take_slot(PageNumber(9)).is_none());
+        cache.insert_newest(slots[0]);
+        cache.insert_newest(slots[1]);
+        cache.insert_coldest(slots[2], 5);
+        cache.insert_newest(slots[3]);
+        assert_eq!(cache.unused(), 1);
+        let order: Vec<u32> = cache.coldest_first().map(|(_, page)| page.0).collect();
+        assert_eq!(order, [2, 0, 1, 3]);
+        assert_eq!(cache.take_coldest(), Some((slots[2], PageNumber(2))));
+        assert_eq!((cache.unused(), cache.unused_us(slots[2])), (0, Some(5)));
+        assert!(!cache.take_back(slots[2]), "it is being read");
+        assert!(cache.is_orphan(slots[2]));
+        assert!(cache.take_back(slots[0]));
+        assert!(!cache.reader_done(slots[2]), "one task copies it still");
+        assert!(cache.reader_done(slots[2]));
+        cache.give_slot_back(slots[2]);
+        cache.give_slot_back(slots[0]);
+        assert_eq!((cache.length(), cache.free_slots()), (2, 2));
+    }
+}

@@ -1,0 +1,62 @@
+//! What the state machine asks of the world: memory, and through [`World`] the swap device.
+//!
+//! There are two worlds, userfaultfd and a file, and the simulation. All of this is called
+//! without the lock, by any thread, while the pages concerned are busy; none of it may touch
+//! managed memory, allocate, or wait for another task.
+
+use crate::page::{Page, PageNumber};
+use crate::swap_cache::StagingSlot;
+use crate::swap_device::SwapDevice;
+use crate::zcache::pool::arena::FrameIndex;
+
+/// The program's memory and the pager's own places for pages.
+pub trait Memory {
+    /// Maps new pages with these contents, write-protected or not, and wakes who waits for
+    /// them. Returns how many were mapped: fewer only where the system had no memory.
+    fn map(&self, first: PageNumber, contents: &[Page], protect: bool) -> usize;
+
+    /// Lifts the write protection of mapped pages, and wakes who waits. Where one of them is
+    /// not there (the program has discarded it behind our back) it becomes zeros.
+    fn unprotect(&self, first: PageNumber, count: u32);
+
+    /// Moves pages out of the program's sight. Bit `i` of the result: pair `i` was moved; the
+    /// others (pinned by the kernel) are as they were. At most 64 pairs.
+    fn unmap_to_staging(&self, pairs: &[(PageNumber, StagingSlot)]) -> u64;
+
+    /// Unmaps pages whose contents exist elsewhere and that nobody can have written since.
+    fn unmap_clean(&self, pages: &[PageNumber]);
+
+    /// Moves a page back from its staging slot, unprotected. `false`: it cannot be moved.
+    fn restore_by_move(&self, slot: StagingSlot, page: PageNumber) -> bool;
+
+    /// The contents of a staging slot that is busy.
+    fn staged(&self, slot: StagingSlot) -> &Page;
+
+    /// Puts contents into an empty staging slot. `false`: the system had no memory.
+    fn stage(&self, slot: StagingSlot, contents: &Page) -> bool;
+
+    /// Releases the memory of staging slots.
+    fn release_staged(&self, slots: &[StagingSlot]);
+
+    /// Releases the memory of frames of the pool.
+    fn release_frames(&self, frames: &[FrameIndex]);
+
+    /// Unmaps pages whose contents nobody wants any more.
+    fn discard(&self, first: PageNumber, count: u32);
+
+    /// Makes every access to a page fail, and wakes who waits for it.
+    fn poison(&self, page: PageNumber);
+
+    /// Wakes who waits for a page that is there already. `false`: it was not (the program has
+    /// discarded it behind our back), and is zeros now.
+    fn wake(&self, page: PageNumber) -> bool;
+}
+
+/// Both halves of a world.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// The program's memory.
+    pub memory: &'a dyn Memory,
+    /// Where pages end up.
+    pub device: &'a dyn SwapDevice,
+}

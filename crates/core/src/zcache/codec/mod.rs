@@ -1,0 +1,176 @@
+//! Codecs: a page to compressed bytes and back.
+//!
+//! [`Compressor`] is what a task works with: shuffle by item size, codec, checksum. It owns all
+//! the memory it needs, because stores and loads happen inside page faults.
+
+mod lz4;
+mod shuffle;
+mod zstd;
+
+use std::str::FromStr;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::pool::ZpageHeader;
+use crate::page::{Page, PageNumber};
+
+pub use shuffle::ITEM_BYTES_MAX;
+
+/// A zpage that does not decompress to a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt;
+
+/// One codec with its working memory.
+pub trait Codec: Send {
+    /// Compresses a page into `into`; the length, or `None` where it does not fit.
+    fn compress(&mut self, page: &Page, into: &mut [u8]) -> Option<usize>;
+
+    /// The reverse. Never writes past `into`, whatever the bytes are.
+    fn decompress(&mut self, bytes: &[u8], into: &mut Page) -> Result<(), Corrupt>;
+
+    /// Bytes of working memory.
+    fn memory_bytes(&self) -> usize;
+}
+
+/// The codecs by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodecKind {
+    /// LZ4: fastest.
+    Lz4,
+    /// Zstandard at level 1: a third smaller, three times as slow.
+    Zstd,
+}
+
+impl FromStr for CodecKind {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name {
+            "lz4" => Ok(CodecKind::Lz4),
+            "zstd" => Ok(CodecKind::Zstd),
+            _ => Err(()),
+        }
+    }
+}
+
+impl CodecKind {
+    fn codec(self) -> Box<dyn Codec> {
+        match self {
+            CodecKind::Lz4 => Box::new(lz4::Lz4::new()),
+            CodecKind::Zstd => Box::new(zstd::Zstd::new()),
+        }
+    }
+}
+
+/// Shuffle, codec and checksum in one, with their working memory.
+pub struct Compressor {
+    codec: Box<dyn Codec>,
+    shuffled: Box<Page>,
+}
+
+impl Compressor {
+    /// A compressor with working memory of its own.
+    pub fn new(kind: CodecKind) -> Self {
+        Compressor { codec: kind.codec(), shuffled: Box::new(Page::ZERO) }
+    }
+
+    /// Bytes of working memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.codec.memory_bytes() + size_of::<Page>()
+    }
+
+    /// Compresses a page into `into`. `None` where the result would be longer than that.
+    pub fn compress(
+        &mut self,
+        page: PageNumber,
+        contents: &Page,
+        item_bytes: u8,
+        into: &mut [u8],
+    ) -> Option<ZpageHeader> {
+        let source = if item_bytes > 1 {
+            shuffle::shuffle(contents, &mut self.shuffled, item_bytes);
+            &*self.shuffled
+        } else {
+            contents
+        };
+        let length = self.codec.compress(source, into)?;
+        Some(ZpageHeader {
+            page,
+            checksum: checksum(page, &into[..length]),
+            length: length as u16,
+            item_bytes,
+        })
+    }
+
+    /// Decompresses a zpage, or finds that it is not what was stored for that page.
+    pub fn decompress(&mut self, header: &ZpageHeader, bytes: &[u8], into: &mut Page) -> Result<(), Corrupt> {
+        if checksum(header.page, bytes) != header.checksum {
+            return Err(Corrupt);
+        }
+        if header.item_bytes > 1 {
+            self.codec.decompress(bytes, &mut self.shuffled)?;
+            shuffle::unshuffle(&self.shuffled, into, header.item_bytes);
+            Ok(())
+        } else {
+            self.codec.decompress(bytes, into)
+        }
+    }
+}
+
+fn checksum(page: PageNumber, bytes: &[u8]) -> u32 {
+    xxh3_64_with_seed(bytes, u64::from(page.0)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::PAGE_BYTES;
+
+    fn contents(seed: u64) -> Page {
+        let mut page = Page::ZERO;
+        let mut state = seed | 1;
+        for (at, byte) in page.iter_mut().enumerate() {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let noise = [0x01, 0x0f, 0xff][(seed % 3) as usize];
+            *byte = (at / 64) as u8 ^ (state as u8 & noise);
+        }
+        page
+    }
+
+    #[test]
+    fn every_codec_gives_back_what_it_got_at_every_item_size() {
+        let mut bytes = vec![0; PAGE_BYTES * 2];
+        for kind in [CodecKind::Lz4, CodecKind::Zstd] {
+            let mut compressor = Compressor::new(kind);
+            for item_bytes in 1..=ITEM_BYTES_MAX {
+                for seed in 0..6 {
+                    let (page, before) = (PageNumber(seed), contents(u64::from(seed)));
+                    let header = compressor.compress(page, &before, item_bytes, &mut bytes).unwrap();
+                    let mut after = contents(99);
+                    let zpage = &bytes[..usize::from(header.length)];
+                    compressor.decompress(&header, zpage, &mut after).unwrap();
+                    assert!(before[..] == after[..], "{kind:?}, items of {item_bytes} bytes, seed {seed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_zpage_that_does_not_fit_is_refused_and_a_damaged_one_is_found() {
+        for kind in [CodecKind::Lz4, CodecKind::Zstd] {
+            let mut compressor = Compressor::new(kind);
+            let mut bytes = vec![0; PAGE_BYTES];
+            assert!(compressor.compress(PageNumber(0), &contents(2), 1, &mut bytes[..3000]).is_none());
+            let header = compressor.compress(PageNumber(0), &contents(3), 4, &mut bytes).unwrap();
+            let zpage = &mut bytes[..usize::from(header.length)];
+            let mut after = Page::ZERO;
+            zpage[10] ^= 4;
+            assert_eq!(compressor.decompress(&header, zpage, &mut after), Err(Corrupt));
+            zpage[10] ^= 4;
+            let other = ZpageHeader { page: PageNumber(1), ..header };
+            assert_eq!(compressor.decompress(&other, zpage, &mut after), Err(Corrupt));
+        }
+    }
+}

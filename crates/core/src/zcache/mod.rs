@@ -1,0 +1,126 @@
+//! zcache: pages compressed in RAM, in front of the swap device.
+//!
+//! [`codec`] makes zpages, [`pool`] packs them into page frames, [`same_filled`] keeps pages
+//! that need no zpage. What eviction takes out again is one whole unit of the pool, the
+//! coldest; see [`crate::eviction`].
+
+pub mod codec;
+pub mod pool;
+pub mod same_filled;
+
+use std::str::FromStr;
+
+use crate::budget::Budget;
+use crate::page::PageNumber;
+use crate::page_table::Backing;
+use pool::{Pool, Refusal, ZpageHeader, arena::Arena, zbud::Zbud, zsmalloc::Zsmalloc};
+use same_filled::SameFilled;
+
+/// The pools by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    /// Two zpages a frame: simple, quick to empty a frame.
+    Zbud,
+    /// Size classes over a few frames: a third less memory.
+    Zsmalloc,
+}
+
+impl FromStr for PoolKind {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name {
+            "zbud" => Ok(PoolKind::Zbud),
+            "zsmalloc" => Ok(PoolKind::Zsmalloc),
+            _ => Err(()),
+        }
+    }
+}
+
+impl PoolKind {
+    /// A pool of this kind over an arena.
+    pub fn pool(self, arena: Arena) -> Box<dyn Pool> {
+        match self {
+            PoolKind::Zbud => Box::new(Zbud::new(arena)),
+            PoolKind::Zsmalloc => Box::new(Zsmalloc::new(arena)),
+        }
+    }
+}
+
+/// Where a zpage's item size would be: its bytes are the value of a same-filled page for which
+/// the table of values had no room.
+const VALUE_ITSELF: u8 = 0;
+
+/// A page as a task has prepared it, outside of the lock.
+#[derive(Clone, Copy, Debug)]
+pub enum Prepared<'a> {
+    /// One value over and over.
+    SameFilled(u64),
+    /// A zpage.
+    Zpage(ZpageHeader, &'a [u8]),
+    /// It does not get small enough.
+    CompressPoor,
+}
+
+/// A page as it lies in zcache.
+#[derive(Clone, Copy, Debug)]
+pub enum Loaded {
+    /// Fill the page with this.
+    SameFilled(u64),
+    /// The zpage's header; its bytes were copied.
+    Zpage(ZpageHeader),
+}
+
+/// The compressed cache.
+pub struct Zcache {
+    /// Where the zpages are.
+    pub pool: Box<dyn Pool>,
+    /// Where the pages are that need none.
+    pub same_filled: SameFilled,
+}
+
+impl Zcache {
+    /// Keeps a page.
+    pub fn store(
+        &mut self,
+        page: PageNumber,
+        prepared: Prepared<'_>,
+        budget: &mut Budget,
+    ) -> Result<Backing, Refusal> {
+        match prepared {
+            Prepared::SameFilled(value) => match self.same_filled.store(value) {
+                Some(index) => Ok(Backing::SameFilled(index)),
+                None => {
+                    let length = size_of_val(&value) as u16;
+                    let header = ZpageHeader { page, checksum: 0, length, item_bytes: VALUE_ITSELF };
+                    self.pool.store(header, &value.to_le_bytes(), budget).map(Backing::Zpage)
+                }
+            },
+            Prepared::Zpage(header, bytes) => self.pool.store(header, bytes, budget).map(Backing::Zpage),
+            Prepared::CompressPoor => Err(Refusal::CompressPoor),
+        }
+    }
+
+    /// Looks a page up; its zpage, if it has one, is copied to the start of `into`.
+    pub fn load(&self, backing: Backing, into: &mut [u8]) -> Loaded {
+        match backing {
+            Backing::SameFilled(index) => Loaded::SameFilled(self.same_filled.load(index)),
+            Backing::Zpage(handle) => match self.pool.load(handle, into) {
+                ZpageHeader { item_bytes: VALUE_ITSELF, .. } => {
+                    Loaded::SameFilled(u64::from_le_bytes(into[..8].try_into().unwrap()))
+                }
+                header => Loaded::Zpage(header),
+            },
+            Backing::None | Backing::Slot(_) => unreachable!("{backing:?} is not in zcache"),
+        }
+    }
+
+    /// Drops a page.
+    pub fn remove(&mut self, backing: Backing, budget: &mut Budget) {
+        match backing {
+            Backing::SameFilled(index) => self.same_filled.remove(index),
+            Backing::Zpage(handle) => self.pool.remove(handle, budget),
+            Backing::None | Backing::Slot(_) => unreachable!("{backing:?} is not in zcache"),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! A million operations in the simulated world, by many seeds.
+//!
+//! A failure prints its seed; `SIMULATION_SEED=n cargo test --test simulation` replays it alone.
+//! `SIMULATION_OPERATIONS=n` runs so many in all.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use zpager_core::simulation::{Scenario, Simulation};
+
+const SEEDS: u64 = 100;
+const OPERATIONS: u64 = 1_000_000;
+
+fn number(variable: &str) -> Option<u64> {
+    Some(std::env::var(variable).ok()?.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+fn run(seed: u64, operations: u64) {
+    let scenario = Scenario::of_seed(seed);
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let mut simulation = Simulation::new(scenario, seed);
+        simulation.run(operations);
+        simulation.core().counters
+    }));
+    match result {
+        Ok(counters) if number("SIMULATION_SEED").is_some() => println!("{scenario:#?}\n{counters:#?}"),
+        Ok(_) => {}
+        Err(panic) => {
+            eprintln!("SIMULATION_SEED={seed} replays this failure, of {scenario:#?}");
+            resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn every_read_returns_the_last_write() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        return run(seed, number("SIMULATION_OPERATIONS").unwrap_or(OPERATIONS / SEEDS));
+    }
+    let operations = number("SIMULATION_OPERATIONS").unwrap_or(OPERATIONS);
+    for seed in 0..SEEDS {
+        run(seed, operations / SEEDS);
+    }
+}

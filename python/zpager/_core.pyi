@@ -1,0 +1,112 @@
+"""The engine of zpager, compiled from Rust. Use `zpager.Pager`; this module is what it stands on.
+
+All methods may be called from any thread and release the GIL while they work.
+"""
+
+from typing import final
+
+__all__ = ["Allocation", "Engine", "probe"]
+
+@final
+class Engine:
+    """One budget of RAM, one pool, one swap file, and the threads that keep them in order.
+
+    It lives until it is closed *and* its last `Allocation` is gone. Dropping it without `close` does the
+    same.
+    """
+
+    def __new__(
+        cls,
+        *,
+        ram_bytes: int,
+        swap_bytes: int,
+        swap_directory: str,
+        codec: str,
+        pool: str,
+        pool_limit_bytes: int,
+        eviction: str,
+        faults: str,
+        readahead_pages: int,
+    ) -> Engine:
+        """Start an engine: reserve the swap file, open userfaultfd, start the threads.
+
+        `codec` is "lz4" or "zstd", `pool` "zsmalloc" or "zbud", `eviction` "unuse" or "none", `faults`
+        "thread" or "signal".
+
+        Raises UserfaultfdUnavailable if the machine does not allow it, DeviceError if the swap file cannot be
+        had, and ConfigurationError for arguments out of range.
+        """
+
+    def allocate(self, size_bytes: int, item_bytes: int, label: str) -> Allocation:
+        """Zeroed memory of `size_bytes`, whose pages are shuffled by items of `item_bytes` (1: not at all; at
+        most 64).
+
+        `label` names it in `live` and in error messages. Raises OutOfSwap beyond ram + swap, ClosedError
+        after `close`.
+        """
+
+    def counters(self) -> dict[str, int]:
+        """All counters and sizes now, under the names of the fields of `zpager.Stats`. Works after `close`
+        too."""
+
+    def histogram(self, name: str) -> list[tuple[int, int]]:
+        """A histogram as pairs of (upper bound in microseconds, count), the bounds being powers of two.
+
+        `name` is "unuse_to_write_us" (from a page's eviction from the pool to its write to the device) or
+        "fault_us" (a fault, from its arrival to its end). Raises ConfigurationError for any other name.
+        """
+
+    def live(self) -> list[tuple[str, int]]:
+        """The label and the size in bytes of each live allocation, oldest first."""
+
+    def reclaim(self, pages: int) -> int:
+        """Push up to `pages` pages out of the program's sight and drain the swap cache; returns how many
+        went."""
+
+    def unuse(self, units: int) -> int:
+        """Evict up to `units` of the coldest units (page frames) of the pool; returns how many were
+        evicted."""
+
+    def check(self) -> None:
+        """Assert the invariants of the engine's state; for tests, since it stops all work meanwhile."""
+
+    def close(self) -> bool:
+        """Refuse new allocations from now on, and give everything back.
+
+        True: done, all is given back. False: allocations are alive, and the last of them to go does it.
+        """
+
+@final
+class Allocation:
+    """Zeroed, writable, C-contiguous memory that may be larger than RAM: an object with the buffer protocol.
+
+    It starts at a page boundary. When it and all that was made from it are gone, its RAM, its room in the
+    pool, and its slots on the device are free again at once.
+    """
+
+    @property
+    def nbytes(self) -> int:
+        """The size in bytes, as it was asked for."""
+
+    def discard(self, offset: int, length: int) -> None:
+        """Forget `length` bytes from `offset`: they read as zeros, and whole pages among them cost nothing
+        any more.
+
+        Pages that the range covers only in part are zeroed in that part. Raises ConfigurationError if the
+        range is not inside the allocation.
+        """
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        """The memory as writable bytes."""
+
+def probe() -> dict[str, object]:
+    """What the kernel allows this process, found by trying.
+
+    - "userfaultfd" (bool): whether it can be opened at all;
+    - "why_not" (str or None): the error of the attempt;
+    - "user_mode_only" (bool): whether only faults of user code, not those inside system calls, can be
+      handled;
+    - "features" (list of str): what the kernel offers, by the kernel's names;
+    - "missing_features" (list of str): those among zpager's needs that it does not offer;
+    - "process_madvise" (bool): whether that call works.
+    """

@@ -1,0 +1,109 @@
+"""The command `zpager`: its subcommands, and how they are shown on a terminal and elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, cast
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from zpager.doctor import Finding, Status, can_run, examine
+from zpager.errors import Error
+
+# Commands with heavy imports of their own, and the modules in which they are found under the same name.
+_LAZY_COMMANDS = {"demo": "zpager.demo.command"}
+_COLOURS: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+
+
+class _Commands(click.Group):
+    """A group that imports some of its commands only when they are asked for, and shows zpager's errors as
+    messages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_LAZY_COMMANDS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _LAZY_COMMANDS.get(cmd_name)
+        if module is None:
+            return super().get_command(ctx, cmd_name)
+        if not _is_installed(module):
+            return None
+        return cast(click.Command, getattr(import_module(module), cmd_name))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Error as error:
+            raise click.ClickException(f"{type(error).__name__}: {error}") from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="zpager", prog_name="zpager", message="%(prog)s %(version)s")
+def main() -> None:
+    """Memory larger than RAM: numpy arrays through a compressed swap in user space.
+
+    Begin with `zpager doctor`, which tells whether this machine allows it.
+    """
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option(
+    "--swap-dir",
+    type=click.Path(),
+    help="The directory of the swap file.  [default: $ZPAGER_SWAP_DIR, else /var/tmp or the next best]",
+)
+def doctor(as_json: bool, swap_dir: str | None) -> None:
+    """Tell what this machine allows, and what to do where it doesn't.
+
+    Looks at userfaultfd and its features, the swap directory, RAM, the cgroup's limit, CPUs. The exit code is
+    0 if zpager can run here and 1 otherwise.
+    """
+    findings = examine(swap_dir)
+    runs = can_run(findings)
+    if as_json:
+        click.echo(
+            json.dumps({"can_run": runs, "findings": [asdict(finding) for finding in findings]}, indent=2)
+        )
+    elif sys.stdout.isatty():
+        _print_table(findings)
+    else:
+        _print_text(findings)
+    if not as_json:
+        click.echo(f"\nzpager {'can' if runs else 'cannot'} run on this machine.")
+    sys.exit(0 if runs else 1)
+
+
+def _print_table(findings: list[Finding]) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for finding in findings:
+        # Text, and no markup: what was found may hold brackets of its own.
+        found = Text(finding.found)
+        if finding.remedy:
+            found.append(f"\n→ {finding.remedy}", style="cyan")
+        table.add_row(
+            Text(finding.status, style=_COLOURS[finding.status]), Text(finding.subject, style="bold"), found
+        )
+    Console().print(table)
+
+
+def _print_text(findings: list[Finding]) -> None:
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
+        click.echo(f"{finding.status:<7}  {finding.subject:<{width}}  {finding.found}")
+        if finding.remedy:
+            click.echo(f"{'':<7}  {'':<{width}}  what to do: {finding.remedy}")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # its package is not there either
+        return False

@@ -1,0 +1,369 @@
+"""`Pager`: memory that is larger than RAM, handed out as plain numpy arrays.
+
+Cold pages are compressed and, when the compressed pool is full, its coldest page frames are evicted to a swap
+file. The idea is that of the Linux RFC "frontswap unuse for zcache" (2012) with zswap and zsmalloc, brought
+to user space.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, SupportsIndex, TypeAlias, get_args
+
+import numpy as np
+
+from zpager._core import Allocation, Engine
+from zpager.errors import ClosedError, ConfigurationError, LiveArraysWarning
+from zpager.sizes import Size, format_size, parse_size
+from zpager.stats import PAGE_BYTES, Stats
+from zpager.swap_directory import choose_swap_directory, free_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+Codec: TypeAlias = Literal["lz4", "zstd"]
+Pool: TypeAlias = Literal["zsmalloc", "zbud"]
+Eviction: TypeAlias = Literal["unuse", "none"]
+Faults: TypeAlias = Literal["thread", "signal"]
+Order: TypeAlias = Literal["C", "F"]
+Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+
+_LARGEST_READAHEAD_PAGES = 512
+_LARGEST_SHUFFLED_ITEM_BYTES = 64
+_LARGEST_ARRAY_BYTES = (1 << 63) - 1
+_DTYPE_TEXT_LENGTH = 60
+_ARRAYS_IN_WARNING = 10
+
+
+class Pager:
+    """A budget of RAM with a compressed pool and a swap file behind it; hands out arrays larger than RAM.
+
+    >>> with zpager.Pager(ram="256MiB") as pager:           # doctest: +SKIP
+    ...     table = pager.zeros((20_000, 10_000), dtype="f4")  # a plain numpy.ndarray
+    ...     table[7] = 1
+    ...     print(pager.stats)
+
+    Sizes are given as in `zpager.parse_size`: `"256MiB"`, `"1GB"`, `"25%"` (of the RAM that this process can
+    have), or bytes.
+
+    - `ram`: all that the pager may use of RAM: pages in use, pool, reserve, and its own tables.
+    - `swap`: the size of the swap file, which is reserved at once. Default: four times `ram`, though at most
+      half of the room that is free in the swap directory.
+    - `codec`: `"lz4"` (fast) or `"zstd"` (smaller).
+    - `pool`: how compressed pages are packed. `"zsmalloc"`: by size classes over several frames, dense;
+      `"zbud"`: two a frame, simple.
+    - `pool_limit`: how large the pool may grow; a per cent is a share of `ram`.
+    - `eviction`: what happens when the pool is full. `"unuse"`: its coldest frames make room and go to the
+      swap file; `"none"`: it refuses, and newer pages go to the swap file, as in zcache before the RFC. For
+      comparison.
+    - `faults`: `"thread"` works with every system call; `"signal"` is faster, but system calls such as `read`
+      fail with EFAULT on memory that is not resident at that moment.
+    - `swap_dir`: a directory on a disk. Default: `$ZPAGER_SWAP_DIR`, else `/var/tmp` or the next best.
+    - `shuffle`: reorder the bytes of a page by the dtype's item size before compression, which about doubles
+      the ratio of numbers (the idea of Blosc and HDF5's shuffle filter).
+    - `readahead_pages`: how many pages a sequential fault brings at once; 0 to 512.
+
+    All methods may be called from any thread. After `fork` a pager belongs to the parent alone: in the child
+    its methods raise ClosedError, and touching its arrays ends the child.
+
+    Raises ConfigurationError for a bad argument, UserfaultfdUnavailable where the machine does not allow
+    paging (see `zpager doctor`), and DeviceError if the swap file cannot be had.
+    """
+
+    ram_bytes: Final[int]
+    """The budget of RAM, in bytes."""
+    swap_bytes: Final[int]
+    """The size of the swap file, in bytes."""
+    pool_limit_bytes: Final[int]
+    """How large the compressed pool may grow, in bytes."""
+    swap_directory: Final[str]
+    """The directory of the swap file (which is unlinked, so it has no name)."""
+
+    def __init__(
+        self,
+        *,
+        ram: Size,
+        swap: Size | None = None,
+        codec: Codec = "lz4",
+        pool: Pool = "zsmalloc",
+        eviction: Eviction = "unuse",
+        faults: Faults = "thread",
+        pool_limit: Size = "50%",
+        swap_dir: str | os.PathLike[str] | None = None,
+        shuffle: bool = True,
+        readahead_pages: int = 32,
+    ) -> None:
+        """Reserve the swap file and start the engine; see the class for the arguments."""
+        self.ram_bytes = _size("ram", ram)
+        self.pool_limit_bytes = _size("pool_limit", pool_limit, whole=self.ram_bytes)
+        if self.pool_limit_bytes > self.ram_bytes:
+            raise ConfigurationError(
+                f"pool_limit={pool_limit!r} is {format_size(self.pool_limit_bytes)}, more than "
+                f"ram={format_size(self.ram_bytes)}, of which the pool is a part; give a share such as '50%'"
+            )
+        _choose("codec", codec, get_args(Codec))
+        _choose("pool", pool, get_args(Pool))
+        _choose("eviction", eviction, get_args(Eviction))
+        _choose("faults", faults, get_args(Faults))
+        if not isinstance(readahead_pages, int) or not 0 <= readahead_pages <= _LARGEST_READAHEAD_PAGES:
+            raise ConfigurationError(
+                f"readahead_pages={readahead_pages!r}: give a whole number of pages from 0 (off) to "
+                f"{_LARGEST_READAHEAD_PAGES}"
+            )
+        self.swap_directory = choose_swap_directory(swap_dir)
+        self.swap_bytes = (
+            _default_swap_bytes(self.ram_bytes, self.swap_directory) if swap is None else _size("swap", swap)
+        )
+        self._shuffle = shuffle
+        self._choices = (
+            f"codec={codec}, pool={pool}, eviction={eviction}, faults={faults}, shuffle={shuffle}, "
+            f"readahead_pages={readahead_pages}"
+        )
+        self._closed = False
+        self._process = os.getpid()
+        self._engine = Engine(
+            ram_bytes=self.ram_bytes,
+            swap_bytes=self.swap_bytes,
+            swap_directory=self.swap_directory,
+            codec=codec,
+            pool=pool,
+            pool_limit_bytes=self.pool_limit_bytes,
+            eviction=eviction,
+            faults=faults,
+            readahead_pages=readahead_pages,
+        )
+
+    # Arrays and buffers.
+
+    def empty(self, shape: Shape, dtype: DTypeLike = float, order: Order = "C") -> NDArray[Any]:
+        """A new array, as `numpy.empty` makes it; its contents are zeros all the same.
+
+        It is a plain `numpy.ndarray`, and like every view of it keeps its memory alive, even beyond `close`.
+        Nothing is taken from RAM before it is touched.
+
+        Raises OutOfSwap if ram + swap cannot hold it, ClosedError after `close`, ConfigurationError for a
+        dtype that holds Python objects: these live elsewhere, and only references to them would be paged.
+        """
+        self._require_usable()
+        if order not in get_args(Order):
+            raise ConfigurationError(f"order={order!r}: choose 'C' (rows together) or 'F' (columns together)")
+        # numpy's own reading of a dtype, which turns "U" into "U1" and a subarray dtype into more dimensions.
+        prototype = np.empty((0,), dtype)
+        dtype = prototype.dtype
+        if dtype.hasobject:
+            raise ConfigurationError(
+                f"dtype {_shortened(dtype)} holds references to Python objects, which live outside of the "
+                "array and cannot be paged; use a dtype of fixed size such as 'f8', 'i4', 'S16', or a "
+                "structured one of these"
+            )
+        dimensions = (*_dimensions(shape), *prototype.shape[1:])
+        size_bytes = math.prod(dimensions) * dtype.itemsize
+        if size_bytes == 0:
+            return np.empty(dimensions, dtype, order)
+        if size_bytes > _LARGEST_ARRAY_BYTES:
+            raise ConfigurationError(
+                f"shape {dimensions} of {_shortened(dtype)} is larger than any memory: 2^63 - 1 bytes"
+            )
+        label = f"array {dimensions} {_shortened(dtype)}"
+        allocation = self._engine.allocate(size_bytes, _item_bytes(dtype) if self._shuffle else 1, label)
+        return np.ndarray(dimensions, dtype, buffer=memoryview(allocation), order=order)
+
+    def zeros(self, shape: Shape, dtype: DTypeLike = float, order: Order = "C") -> NDArray[Any]:
+        """A new array of zeros, as `numpy.zeros` makes it; it costs nothing until touched. Errors as
+        `empty`."""
+        return self.empty(shape, dtype, order)  # fresh memory is zero
+
+    def full(
+        self, shape: Shape, fill_value: ArrayLike, dtype: DTypeLike | None = None, order: Order = "C"
+    ) -> NDArray[Any]:
+        """A new array filled with `fill_value`, as `numpy.full` makes it.
+
+        The dtype is that of the value, if none is given. Errors as `empty`.
+        """
+        array = self.empty(shape, np.asarray(fill_value).dtype if dtype is None else dtype, order)
+        array[...] = fill_value
+        return array
+
+    def array(self, existing: ArrayLike, dtype: DTypeLike | None = None) -> NDArray[Any]:
+        """A copy of `existing` in the pager's memory, converted to `dtype` if that is given.
+
+        Shape and order stay. An array (a `numpy.memmap`, too) is copied straight across, without a second
+        copy in RAM. Errors as `empty`.
+        """
+        source = existing if isinstance(existing, np.ndarray) else np.asarray(existing, dtype)
+        order: Order = "F" if source.flags.fnc else "C"
+        copy = self.empty(source.shape, source.dtype if dtype is None else dtype, order)
+        copy[...] = source
+        return copy
+
+    def allocate(self, size: Size, *, item_bytes: int = 1) -> Allocation:
+        """Zeroed memory with the buffer protocol, for everything that is no array.
+
+        `memoryview(pager.allocate("1GiB"))` is writable bytes; `readinto`, torch and Arrow take it as it is.
+        `item_bytes` (1 to 64) tells the width of the items in it, if it has such; the shuffle before
+        compression uses it.
+
+        Raises OutOfSwap if ram + swap cannot hold it, ClosedError after `close`, ConfigurationError for a bad
+        argument.
+        """
+        self._require_usable()
+        if not isinstance(item_bytes, int) or not 1 <= item_bytes <= _LARGEST_SHUFFLED_ITEM_BYTES:
+            raise ConfigurationError(
+                f"item_bytes={item_bytes!r}: give a number of bytes from 1 to {_LARGEST_SHUFFLED_ITEM_BYTES}"
+            )
+        return self._engine.allocate(_size("size", size), item_bytes if self._shuffle else 1, "buffer")
+
+    # What it holds and does.
+
+    @property
+    def stats(self) -> Stats:
+        """All counters now, and where the pages are. Can be read after `close`, too."""
+        self._require_own_process()
+        return Stats(
+            **self._engine.counters(),
+            fault_us=tuple(self._engine.histogram("fault_us")),
+            unuse_to_write_us=tuple(self._engine.histogram("unuse_to_write_us")),
+        )
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """What is alive of this pager's memory, oldest first: `"array (20000, 10000) float32, 762.9 MiB"`."""
+        self._require_own_process()
+        return tuple(f"{label}, {format_size(size_bytes)}" for label, size_bytes in self._engine.live())
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def reclaim(self, size: Size = "100%") -> int:
+        """Push pages out of RAM's resident part now, not when RAM runs short; returns how many bytes went.
+
+        `size` is how much at most; a per cent is a share of `ram`. For programs that know a pause is coming
+        (the idea of the kernel's `memory.reclaim`). Raises ClosedError after `close`.
+        """
+        self._require_usable()
+        pages = -(-_size("size", size, whole=self.ram_bytes) // PAGE_BYTES)
+        return self._engine.reclaim(pages) * PAGE_BYTES
+
+    # The end.
+
+    def close(self) -> None:
+        """Take no more requests and give everything back. The end of a `with` block does the same.
+
+        Arrays that are still alive keep their memory, and LiveArraysWarning names them; the rest is given
+        back when the last of them goes. Closing twice does nothing, and neither does closing in a forked
+        child.
+        """
+        self._close()
+
+    def __enter__(self) -> Self:
+        """The pager itself."""
+        self._require_usable()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self._close()
+
+    def __repr__(self) -> str:
+        """What was understood, every size in units and in bytes."""
+        return (
+            f"<zpager.Pager ram={_both(self.ram_bytes)}, swap={_both(self.swap_bytes)} in "
+            f"{self.swap_directory}, pool_limit={_both(self.pool_limit_bytes)}, {self._choices}, "
+            f"{'closed' if self._closed else 'open'}>"
+        )
+
+    def _close(self) -> None:
+        if self._closed or os.getpid() != self._process:
+            return
+        self._closed = True
+        if self._engine.close():
+            return
+        live = self.live
+        if not live:  # the last array went in between
+            return
+        shown = "; ".join(live[:_ARRAYS_IN_WARNING])
+        more = f"; and {len(live) - _ARRAYS_IN_WARNING} more" if len(live) > _ARRAYS_IN_WARNING else ""
+        warnings.warn(
+            f"pager closed while {len(live)} of its arrays or buffers are alive: {shown}{more}. They stay "
+            "valid and keep their memory until the last of them goes; del them, and views of them, first",
+            LiveArraysWarning,
+            stacklevel=3,  # the line that calls `close`, or the `with` statement
+        )
+
+    def _require_usable(self) -> None:
+        self._require_own_process()
+        if self._closed:
+            raise ClosedError("this pager is closed; make a new zpager.Pager")
+
+    def _require_own_process(self) -> None:
+        if os.getpid() != self._process:
+            raise ClosedError(
+                f"this pager belongs to process {self._process}, and this is a forked child of it "
+                f"({os.getpid()}), which has none of its memory; make a new zpager.Pager here, or start "
+                "workers by 'spawn' instead of 'fork'"
+            )
+
+
+def _size(name: str, value: Size, whole: int | None = None) -> int:
+    """Parse a size that is the argument `name`, so that an error names the argument."""
+    try:
+        return parse_size(value, whole=whole)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
+
+
+def _choose(name: str, value: str, accepted: tuple[str, ...]) -> None:
+    if value not in accepted:
+        raise ConfigurationError(f"{name}={value!r}: choose one of {', '.join(map(repr, accepted))}")
+
+
+def _default_swap_bytes(ram_bytes: int, directory: str) -> int:
+    half_of_free = free_bytes(directory) // 2
+    if half_of_free < PAGE_BYTES:
+        raise ConfigurationError(
+            f"{directory} has no free space for a swap file; name another directory by swap_dir="
+        )
+    return min(4 * ram_bytes, half_of_free)
+
+
+def _dimensions(shape: Shape) -> tuple[int, ...]:
+    try:
+        # Iterate only over what can be: numpy's integers have __index__, and so have its arrays of lengths.
+        lengths = shape if isinstance(shape, Iterable) else (shape,)
+        dimensions = tuple(operator.index(length) for length in lengths)
+    except TypeError:
+        raise ConfigurationError(f"shape={shape!r}: give a whole number or a sequence of such") from None
+    if any(length < 0 for length in dimensions):
+        raise ConfigurationError(f"shape={dimensions}: lengths cannot be negative")
+    return dimensions
+
+
+def _item_bytes(dtype: np.dtype[Any]) -> int:
+    """By how many bytes a page of this dtype is shuffled: the width of the numbers in it; 1 is no shuffle."""
+    if dtype.kind == "c":
+        width = dtype.itemsize // 2  # the real and the imaginary part are numbers of their own
+    elif dtype.kind == "U":
+        width = 4  # one code point
+    elif dtype.kind in "iufmMb" or dtype.names is not None:
+        width = dtype.itemsize
+    else:
+        width = 1
+    return width if width <= _LARGEST_SHUFFLED_ITEM_BYTES else 1
+
+
+def _shortened(dtype: np.dtype[Any]) -> str:
+    text = str(dtype)
+    return text if len(text) <= _DTYPE_TEXT_LENGTH else text[: _DTYPE_TEXT_LENGTH - 1] + "…"
+
+
+def _both(size_bytes: int) -> str:
+    return f"{format_size(size_bytes)} ({size_bytes} bytes)"
