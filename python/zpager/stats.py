@@ -35,7 +35,7 @@ class Stats:
     was later.
     """
 
-    # The budget. From resident to metadata it adds up to `used_bytes`, which never exceeds `ram_bytes`.
+    # The budget. From resident to buffers it adds up to `used_bytes`, which never exceeds `ram_bytes`.
     ram_bytes: int = field(metadata=_GAUGE)
     """The budget, `ram`."""
     resident_bytes: int = field(metadata=_GAUGE)
@@ -48,6 +48,8 @@ class Stats:
     """Frames kept back, so that eviction can always take its next step."""
     metadata_bytes: int = field(metadata=_GAUGE)
     """The tables that tell where each page is."""
+    buffers_bytes: int = field(metadata=_GAUGE)
+    """Batches, codec contexts and stacks: fixed, whatever the number of pages."""
     managed_bytes: int = field(metadata=_GAUGE)
     """The sum of the live allocations' sizes."""
     swap_bytes: int = field(metadata=_GAUGE)
@@ -92,6 +94,10 @@ class Stats:
     """Faults that had to make room by themselves, RAM being below the watermark `min`."""
     kswapd_wakes: int
     """Times that the background reclaimer was woken."""
+    unmapped: int
+    """Pages taken out of the program's sight."""
+    unmap_busy: int
+    """Pages that could not be, because the kernel had them pinned."""
     clean_drops: int
     """Reclaimed pages that needed no compression, their copy being up to date."""
 
@@ -134,6 +140,8 @@ class Stats:
     """Pages that went from zcache to the swap file."""
 
     # Trouble.
+    device_full: int
+    """Pages that had to stay in RAM because the swap file had no free slot."""
     device_read_errors: int
     """Reads of the swap file that failed."""
     device_write_errors: int
@@ -148,13 +156,14 @@ class Stats:
 
     @property
     def used_bytes(self) -> int:
-        """What of the budget is in use, in bytes: resident + swap cache + pool + reserve + metadata."""
+        """What of the budget is in use, in bytes: the sum of the sizes above."""
         return (
             self.resident_bytes
             + self.swap_cache_bytes
             + self.pool_bytes
             + self.reserve_bytes
             + self.metadata_bytes
+            + self.buffers_bytes
         )
 
     @property
@@ -249,6 +258,7 @@ class Stats:
                     self._share("zcache pool", self.pool_bytes, f"{self.pers_pageframes:,} frames"),
                     self._share("reserve", self.reserve_bytes, "kept for eviction"),
                     self._share("metadata", self.metadata_bytes, "page tables of the pager"),
+                    self._share("buffers", self.buffers_bytes, "batches, codec contexts, stacks"),
                     self._share("free", self.free_bytes, ""),
                     (
                         "on the device",
@@ -273,7 +283,8 @@ class Stats:
                         f"{self.direct_reclaims:,}",
                         f"kswapd woken {self.kswapd_wakes:,} times",
                     ),
-                    ("clean drops", f"{self.clean_drops:,}", "reclaimed without compression"),
+                    ("unmapped", f"{self.unmapped:,}", f"{self.unmap_busy:,} pinned by the kernel and left"),
+                    ("clean drops", f"{self.clean_drops:,}", "unmapped without compression"),
                 ],
             ),
             (
@@ -307,6 +318,7 @@ class Stats:
                 [
                     ("pages read", f"{self.pswpin:,}", _errors(self.device_read_errors)),
                     ("pages written", f"{self.pswpout:,}", _errors(self.device_write_errors)),
+                    ("kept, device full", f"{self.device_full:,}", ""),
                     ("pages lost", f"{self.lost_pages:,}", ""),
                 ],
             ),

@@ -15,6 +15,9 @@ impl Page {
     pub const ZERO: Page = Page([0; PAGE_BYTES]);
 }
 
+/// A page of zeros to copy from.
+pub static ZEROS: Page = Page::ZERO;
+
 impl Deref for Page {
     type Target = [u8; PAGE_BYTES];
     fn deref(&self) -> &Self::Target {

@@ -48,7 +48,8 @@ class Selection:
 
     def __str__(self) -> str:
         """For the user: how much, of how many files, and where they lie."""
-        return f"{format_size(self.size_bytes)} from {len(self.pieces):,} files in {', '.join(self.directories)}"
+        where = ", ".join(self.directories)
+        return f"{format_size(self.size_bytes)} from {len(self.pieces):,} files in {where}"
 
 
 def select_interpreter_files(most_bytes: int, least_bytes: int) -> Selection:
@@ -61,9 +62,7 @@ def select_interpreter_files(most_bytes: int, least_bytes: int) -> Selection:
         sysconfig.get_config_var("LIBDIR"),
     ]
     files = _regular_files(directory for directory in directories if directory)
-    sources = (
-        (directory, piece) for directory, piece in files if _is_source(os.path.basename(piece.path))
-    )
+    sources = ((directory, piece) for directory, piece in files if _is_source(os.path.basename(piece.path)))
     return _take(sources, most_bytes, least_bytes, "the interpreter's directories")
 
 
@@ -91,9 +90,7 @@ def read_blocks(pieces: Iterable[Piece]) -> Iterator[bytes]:
                 yield block
 
 
-def _take(
-    files: Iterator[tuple[str, Piece]], most_bytes: int, least_bytes: int, where: str
-) -> Selection:
+def _take(files: Iterator[tuple[str, Piece]], most_bytes: int, least_bytes: int, where: str) -> Selection:
     pieces: list[Piece] = []
     directories: dict[str, None] = {}
     left_bytes = most_bytes

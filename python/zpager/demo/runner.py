@@ -39,8 +39,11 @@ def carry_out(plan: Plan, observe: Callable[[Sample], None]) -> tuple[Result, li
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                with contextlib.suppress(BrokenPipeError):  # it ended early, and its exit code tells
+                # A process that ended early breaks the pipe, also at the flush in `close`; its exit code
+                # tells.
+                with contextlib.suppress(BrokenPipeError):
                     process.stdin.write(plan.to_json())
+                with contextlib.suppress(BrokenPipeError):
                     process.stdin.close()
                 for line in process.stdout:
                     message = json.loads(line)
@@ -57,5 +60,7 @@ def carry_out(plan: Plan, observe: Callable[[Sample], None]) -> tuple[Result, li
         if process.returncode or result is None:
             errors.seek(0)
             last = "".join(errors.readlines()[-_SHOWN_ERROR_LINES:])
-            raise RunFailed(f"the run {plan.name!r} ended with exit code {process.returncode}\n{last}".rstrip())
+            raise RunFailed(
+                f"the run {plan.name!r} ended with exit code {process.returncode}\n{last}".rstrip()
+            )
     return result, samples

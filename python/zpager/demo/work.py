@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -78,7 +78,7 @@ class Orders:
 
     def digests(self) -> Digests:
         """A hash of every column's bytes."""
-        return {name: digest(getattr(self, name)) for name in self.__slots__}
+        return {column.name: digest(getattr(self, column.name)) for column in fields(self)}
 
 
 class Work:
@@ -91,11 +91,16 @@ class Work:
         """All answers so far in one number; a single wrong one, once read, changes it for good."""
         self._orders = orders
         self._random = np.random.default_rng([seed, 1])
-        self._kinds = (self._look_up, self._sort, self._aggregate)
 
     def step(self) -> None:
         """Do one operation: a look-up, a sort, or an aggregate, by turns."""
-        answer = self._kinds[self.operations % len(self._kinds)]()
+        match self.operations % 3:
+            case 0:
+                answer = self._look_up()
+            case 1:
+                answer = self._sort()
+            case _:
+                answer = self._aggregate()
         self.checksum = (self.checksum * 31 + answer) % _CHECKSUM_MODULUS
         self.operations += 1
 
@@ -133,7 +138,7 @@ def digest(array: NDArray[Any]) -> str:
     """A hash of an array's bytes, taken part by part: nothing of its size is made on the way."""
     hasher = hashlib.blake2b(digest_size=16)
     for start in range(0, len(array), _HASH_ITEMS):
-        hasher.update(array[start : start + _HASH_ITEMS].view(np.uint8))
+        hasher.update(array[start : start + _HASH_ITEMS].data)
     return hasher.hexdigest()
 
 

@@ -1,0 +1,60 @@
+# Every task of this repository. `make help` lists them.
+
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+# Of the running interpreter's own tools only, whatever the shell has activated.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo bench test test-rust test-python soak lint format clean
+
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/built ## Make .venv and build the package into it, optimised
+
+$(VENV)/made: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --group dev
+	touch $@
+
+$(VENV)/built: $(VENV)/made $(RUST_SOURCES)
+	$(BIN)/maturin develop --release --locked --extras demo --quiet
+	touch $@
+
+demo: setup ## Run the RFC's contest on this machine's memory: about a minute
+	$(BIN)/zpager demo
+
+bench: setup ## Measure faults, sequential and random access
+	$(BIN)/python -m bench
+
+test: test-rust test-python ## Run all tests
+
+test-rust:
+	cargo test --locked --workspace --exclude zpager-python
+
+test-python: setup
+	$(BIN)/python -m pytest
+
+soak: setup ## Run the tests that take long
+	SIMULATION_OPERATIONS=20000000 cargo test --locked -p zpager-core --test simulation
+	$(BIN)/python -m pytest -m soak
+
+lint: setup ## Check formats, lints and types
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest zpager._core --allowlist tests/python/stubtest_allowlist.txt --ignore-unused-allowlist
+
+format: setup ## Put everything into the format that lint wants
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove what setup and the builds made
+	rm -rf $(VENV) target

@@ -1,0 +1,25 @@
+//! zpager's real world: the core of `zpager-core` on userfaultfd, a swap file and threads.
+//!
+//! [`pager::Pager`] is what a language binding uses. It drives the core's tasks; a fault comes
+//! to it through the [`handler_thread`] or, in [`signal_mode`], on the thread that faulted.
+//! [`memory`] moves pages by the calls of [`userfaultfd`]; [`swap_file`] is the swap device.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("zpager needs Linux");
+
+pub mod pager;
+
+mod handler_thread;
+mod signal_mode;
+mod signals;
+
+mod mapping;
+mod memory;
+mod swap_file;
+
+pub mod probe;
+mod userfaultfd;
+
+mod error;
+
+pub use error::Error;

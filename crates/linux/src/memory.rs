@@ -1,0 +1,256 @@
+//! The program's memory on userfaultfd: how the core's [`Memory`] is carried out.
+//!
+//! Three mappings: the *window*, whose pages the program sees; the *staging* slots of the swap
+//! cache, to which page frames are moved with their contents; and the *frames* of the pool.
+//! Everything here may be called by any thread without the lock, touches no page of the window,
+//! and allocates nothing.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
+
+use zpager_core::page::{PAGE_BYTES, Page, PageNumber, ZEROS};
+use zpager_core::swap_cache::StagingSlot;
+use zpager_core::world::Memory;
+use zpager_core::zcache::pool::arena::FrameIndex;
+
+use crate::mapping::Mapping;
+use crate::userfaultfd::{Userfaultfd, Watch};
+
+/// Ranges that are given to one call.
+const RANGES_MAX: usize = 64;
+
+/// See the module's description.
+pub struct ManagedMemory {
+    pub userfaultfd: Userfaultfd,
+    pub window: Mapping,
+    pub staging: Mapping,
+    pub frames: Mapping,
+    /// This process, where the kernel can unmap many ranges of it in one call (6.13).
+    this_process: Option<OwnedFd>,
+}
+
+impl ManagedMemory {
+    /// Maps and registers everything.
+    pub fn new(
+        userfaultfd: Userfaultfd,
+        window_pages: usize,
+        staging_slots: usize,
+        frame_count: usize,
+    ) -> io::Result<Self> {
+        let window = Mapping::new(window_pages)?;
+        let staging = Mapping::new(staging_slots)?;
+        let frames = Mapping::new(frame_count)?;
+        userfaultfd.register(window.address(0), window.bytes(), Watch::MissingAndProtected)?;
+        userfaultfd.register(staging.address(0), staging.bytes(), Watch::Protected)?;
+        let this_process = self_for_process_madvise(staging.address(0));
+        Ok(ManagedMemory { userfaultfd, window, staging, frames, this_process })
+    }
+
+    fn of_page(&self, page: PageNumber) -> usize {
+        self.window.address(page.index())
+    }
+
+    fn of_slot(&self, slot: StagingSlot) -> usize {
+        self.staging.address(slot.index())
+    }
+
+    /// Unmaps pages: neighbours together, and all with one TLB shootdown where the kernel can.
+    fn unmap(&self, addresses: impl Iterator<Item = usize>) {
+        let mut ranges = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; RANGES_MAX];
+        let mut count = 0;
+        for address in addresses {
+            if count > 0 && ranges[count - 1].iov_base as usize + ranges[count - 1].iov_len == address {
+                ranges[count - 1].iov_len += PAGE_BYTES;
+                continue;
+            }
+            if count == RANGES_MAX {
+                self.unmap_ranges(&mut ranges);
+                count = 0;
+            }
+            ranges[count] = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: PAGE_BYTES };
+            count += 1;
+        }
+        self.unmap_ranges(&mut ranges[..count]);
+    }
+
+    fn unmap_ranges(&self, mut ranges: &mut [libc::iovec]) {
+        while let (Some(process), 2..) = (&self.this_process, ranges.len()) {
+            // SAFETY: the ranges lie in mappings of ours, and the caller wants them unmapped.
+            let done = unsafe {
+                libc::syscall(
+                    libc::SYS_process_madvise,
+                    process.as_raw_fd(),
+                    ranges.as_ptr(),
+                    ranges.len(),
+                    libc::MADV_DONTNEED,
+                    0,
+                )
+            };
+            // It stops early for a signal that is pending; what it has not done is tried again.
+            let Ok(mut done) = usize::try_from(done) else { break };
+            while done > 0 {
+                let step = done.min(ranges[0].iov_len);
+                ranges[0].iov_base = ranges[0].iov_base.wrapping_byte_add(step);
+                ranges[0].iov_len -= step;
+                done -= step;
+                if ranges[0].iov_len == 0 {
+                    ranges = &mut ranges[1..];
+                }
+            }
+        }
+        for range in ranges {
+            // SAFETY: as above.
+            let result = unsafe { libc::madvise(range.iov_base, range.iov_len, libc::MADV_DONTNEED) };
+            assert_eq!(result, 0, "madvise: {}", io::Error::last_os_error());
+        }
+    }
+
+    /// Moves a run of pages; how many were. A page that the kernel has pinned ends it.
+    fn move_run(&self, target: usize, source: usize, pages: usize) -> usize {
+        let mut moved = 0;
+        while moved < pages {
+            let at = moved * PAGE_BYTES;
+            let (bytes, result) =
+                self.userfaultfd.move_pages(target + at, source + at, (pages - moved) * PAGE_BYTES);
+            moved += bytes / PAGE_BYTES;
+            match result.map_err(|error| error.raw_os_error()) {
+                Ok(()) => break,
+                // The layout of the address space is just changing, or part was moved.
+                Err(Some(libc::EAGAIN)) => {}
+                Err(_) => break,
+            }
+        }
+        moved
+    }
+
+    fn copy_run(&self, target: usize, contents: &[Page], protect: bool) -> usize {
+        let mut copied = 0;
+        let mut attempts_left = 100;
+        while copied < contents.len() {
+            let rest = &contents[copied..];
+            let (bytes, result) = self.userfaultfd.copy(
+                target + copied * PAGE_BYTES,
+                rest.as_ptr().cast(),
+                size_of_val(rest),
+                protect,
+            );
+            copied += bytes / PAGE_BYTES;
+            match result.map_err(|error| error.raw_os_error()) {
+                Ok(()) => break,
+                Err(Some(libc::EAGAIN)) => {}
+                Err(Some(libc::ENOMEM)) if attempts_left > 0 => {
+                    attempts_left -= 1;
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Err(Some(libc::EEXIST)) => panic!("a page is mapped that only the pager may map"),
+                Err(_) => break,
+            }
+        }
+        copied
+    }
+}
+
+impl Memory for ManagedMemory {
+    fn map(&self, first: PageNumber, contents: &[Page], protect: bool) -> usize {
+        self.copy_run(self.of_page(first), contents, protect)
+    }
+
+    fn unprotect(&self, first: PageNumber, count: u32) {
+        while let Err(error) = self.userfaultfd.unprotect(self.of_page(first), count as usize * PAGE_BYTES) {
+            assert_eq!(error.raw_os_error(), Some(libc::EAGAIN), "UFFDIO_WRITEPROTECT: {error}");
+        }
+    }
+
+    fn unmap_to_staging(&self, pairs: &[(PageNumber, StagingSlot)]) -> u64 {
+        let mut moved = 0_u64;
+        let follows = |before: &(PageNumber, StagingSlot), after: &(PageNumber, StagingSlot)| {
+            after.0.0 == before.0.0 + 1 && after.1.0 == before.1.0 + 1
+        };
+        let mut index = 0;
+        for run in pairs.chunk_by(follows) {
+            let mut at = 0;
+            while at < run.len() {
+                let (page, slot) = run[at];
+                let done = self.move_run(self.of_slot(slot), self.of_page(page), run.len() - at);
+                moved |= (0..done).fold(0, |bits, done| bits | 1 << (index + at + done));
+                // The page behind those stays where it is.
+                at += done + 1;
+            }
+            index += run.len();
+        }
+        moved
+    }
+
+    fn unmap_clean(&self, pages: &[PageNumber]) {
+        self.unmap(pages.iter().map(|page| self.of_page(*page)));
+    }
+
+    fn restore_by_move(&self, slot: StagingSlot, page: PageNumber) -> bool {
+        self.move_run(self.of_page(page), self.of_slot(slot), 1) == 1
+    }
+
+    fn staged(&self, slot: StagingSlot) -> &Page {
+        // SAFETY: in bounds; a slot that is being read is neither moved nor released until its
+        // last reader is done (`SwapCache`), and nobody writes to a slot that holds a page.
+        unsafe { self.staging.base().add(slot.index()).as_ref() }
+    }
+
+    fn stage(&self, slot: StagingSlot, contents: &Page) -> bool {
+        self.copy_run(self.of_slot(slot), std::slice::from_ref(contents), false) == 1
+    }
+
+    fn release_staged(&self, slots: &[StagingSlot]) {
+        self.unmap(slots.iter().map(|slot| self.of_slot(*slot)));
+    }
+
+    fn release_frames(&self, frames: &[FrameIndex]) {
+        self.unmap(frames.iter().map(|frame| self.frames.address(frame.0 as usize)));
+    }
+
+    fn discard(&self, first: PageNumber, count: u32) {
+        self.unmap((0..count).map(|offset| self.of_page(first.plus(offset))));
+    }
+
+    fn poison(&self, page: PageNumber) {
+        // EEXIST: it is poisoned already, and whoever waits for it need only try again.
+        if self.userfaultfd.poison(self.of_page(page), PAGE_BYTES).is_err() {
+            let _ = self.userfaultfd.wake(self.of_page(page), PAGE_BYTES);
+        }
+    }
+
+    fn wake(&self, page: PageNumber) -> bool {
+        let zeros: *const u8 = ZEROS.as_ptr();
+        let (_, result) = self.userfaultfd.copy(self.of_page(page), zeros, PAGE_BYTES, false);
+        let was_there = result.is_err();
+        if was_there {
+            // It fails only where the range is gone, and then nobody waits.
+            let _ = self.userfaultfd.wake(self.of_page(page), PAGE_BYTES);
+        }
+        was_there
+    }
+}
+
+/// A descriptor of this process, if `process_madvise` takes it to unmap pages. `address` is a
+/// page that nobody uses.
+pub fn self_for_process_madvise(address: usize) -> Option<OwnedFd> {
+    // SAFETY: makes a new descriptor, or none; then unmaps a page that nobody uses.
+    unsafe {
+        let descriptor = libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) as i32;
+        if descriptor < 0 {
+            return None;
+        }
+        let process = OwnedFd::from_raw_fd(descriptor);
+        let range = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: PAGE_BYTES };
+        let done = libc::syscall(
+            libc::SYS_process_madvise,
+            process.as_raw_fd(),
+            &raw const range,
+            1,
+            libc::MADV_DONTNEED,
+            0,
+        );
+        (done == PAGE_BYTES as i64).then_some(process)
+    }
+}

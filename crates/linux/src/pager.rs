@@ -1,0 +1,522 @@
+//! The pager: the core's state under its lock, and everything that drives tasks.
+//!
+//! Lock order: a task's memory (`fault_tasks`, `on_demand`) before the state. The state's lock is
+//! held for the plans and commits of tasks only, never over a system call that can fault. Every
+//! thread that takes a lock has all signals blocked: the pager's own threads always, callers of
+//! the API by [`SignalsBlocked`], a thread in the SIGBUS handler by its mask.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use zpager_core::budget::Use;
+use zpager_core::discard::Discard;
+use zpager_core::engine::{AllocateError, Config, Core};
+use zpager_core::eviction::EvictionKind;
+use zpager_core::fault::{Access, FaultTask, Outcome};
+use zpager_core::page::{PAGE_BYTES, PageNumber};
+use zpager_core::reclaim::kswapd::{self, Kswapd};
+use zpager_core::reclaim::on_demand::{Demand, ReclaimOnDemand};
+use zpager_core::stats::Counters;
+use zpager_core::task::{Next, Task};
+use zpager_core::world::World;
+use zpager_core::zcache::PoolKind;
+use zpager_core::zcache::codec::CodecKind;
+use zpager_core::zcache::pool::arena::Arena;
+
+use crate::error::Error;
+use crate::handler_thread::{self, Stop};
+use crate::memory::ManagedMemory;
+use crate::signal_mode;
+use crate::signals::SignalsBlocked;
+use crate::swap_file::SwapFile;
+use crate::userfaultfd::Userfaultfd;
+
+pub use crate::userfaultfd::Delivery;
+
+/// Faults that are served at the same time in signal mode.
+const SIGNAL_FAULT_TASKS: usize = 3;
+/// What a thread of the pager touches of its stack, its own tables included.
+const THREAD_BYTES: usize = 128 << 10;
+/// How long somebody waits who missed the word that he waited for.
+const WAIT_MAX: Duration = Duration::from_millis(1);
+
+/// What a pager is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// RAM for everything, in bytes.
+    pub ram_bytes: u64,
+    /// Size of the swap file, in bytes.
+    pub swap_bytes: u64,
+    /// Where the swap file is made.
+    pub swap_directory: String,
+    /// How pages are compressed.
+    pub codec: CodecKind,
+    /// How zpages are packed.
+    pub pool: PoolKind,
+    /// RAM that may hold zpages, in bytes.
+    pub pool_limit_bytes: u64,
+    /// What happens when that is full.
+    pub eviction: EvictionKind,
+    /// How faults are told.
+    pub faults: Delivery,
+    /// Pages that a sequential fault brings at once.
+    pub readahead_pages: u32,
+}
+
+/// What is where, and what has happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot {
+    /// What has happened so far.
+    pub counters: Counters,
+    /// Frames by use, in the order of [`Use`].
+    pub used_frames: [u32; 6],
+    /// Pages of all regions.
+    pub managed_pages: u32,
+    /// Pages in zcache: zpages and same-filled ones.
+    pub stored_pages: u32,
+    /// Those of them that are one value over and over.
+    pub same_filled_pages: u32,
+    /// Zpages.
+    pub zpages: u32,
+    /// Their bytes.
+    pub zpage_bytes: u64,
+    /// Slots of the device in use.
+    pub slots_used: u32,
+    /// Bytes of tables.
+    pub metadata_bytes: u64,
+}
+
+struct State {
+    core: Core,
+    /// Threads that wait for a commit.
+    waiting: u32,
+    is_kswapd_asleep: bool,
+    is_stopping: bool,
+}
+
+/// What the pager's threads share.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Something was committed.
+    committed: Condvar,
+    /// kswapd is wanted.
+    kswapd_wanted: Condvar,
+    pub(crate) memory: ManagedMemory,
+    device: SwapFile,
+    /// Tasks for faults in signal mode.
+    fault_tasks: Mutex<Vec<Box<FaultTask>>>,
+    fault_task_free: Condvar,
+    on_demand: Mutex<ReclaimOnDemand>,
+    began: Instant,
+}
+
+/// A pager with its threads. Dropped, it ends them and unmaps everything, so whoever hands out
+/// its memory keeps it alive.
+pub struct Pager {
+    shared: Arc<Shared>,
+    options: Options,
+    delivery: Delivery,
+    stop: Stop,
+    threads: Vec<JoinHandle<()>>,
+    process: u32,
+}
+
+/// A range of managed memory.
+pub struct Region {
+    pager: Arc<Pager>,
+    first: PageNumber,
+    page_count: u32,
+}
+
+impl Pager {
+    /// Makes the swap file, maps everything, and starts the threads.
+    pub fn new(options: Options) -> Result<Arc<Self>, Error> {
+        let delivery = options.faults;
+        let kswapd = Kswapd::new(options.codec);
+        let on_demand = ReclaimOnDemand::new(options.codec);
+        let fault_task_count = if delivery == Delivery::Signal { SIGNAL_FAULT_TASKS } else { 1 };
+        let mut fault_tasks: Vec<_> =
+            (0..fault_task_count).map(|_| Box::new(FaultTask::new(options.codec))).collect();
+        let buffer_bytes = kswapd.memory_bytes()
+            + on_demand.memory_bytes()
+            + fault_tasks.iter().map(|task| task.memory_bytes()).sum::<usize>()
+            + 2 * THREAD_BYTES;
+        let config = config(&options, buffer_bytes.div_ceil(PAGE_BYTES) as u32)?;
+
+        let userfaultfd = Userfaultfd::open(delivery).map_err(|error| {
+            Error::UserfaultfdUnavailable(format!(
+                "userfaultfd is not to be had here ({error}); `zpager doctor` says why and what to do"
+            ))
+        })?;
+        if userfaultfd.is_user_mode_only && delivery == Delivery::Thread {
+            return Err(Error::UserfaultfdUnavailable(
+                "this user gets userfaultfd for faults in user mode only, so system calls into evicted \
+                 pages would fail; use faults=\"signal\" and keep system calls away from managed \
+                 memory, or see `zpager doctor` for how to get all of it"
+                    .into(),
+            ));
+        }
+        let device =
+            SwapFile::new(Path::new(&options.swap_directory), config.swap_slots).map_err(|error| {
+                let directory = &options.swap_directory;
+                let bytes = options.swap_bytes;
+                Error::Device(
+                    format!("no swap file of {bytes} bytes in {directory}; choose another directory or size"),
+                    error,
+                )
+            })?;
+        let memory = ManagedMemory::new(
+            userfaultfd,
+            config.window_pages as usize,
+            config.staging_slots() as usize,
+            config.ram_frames as usize,
+        )
+        .map_err(|error| {
+            Error::Configuration(format!(
+                "the addresses for so much memory cannot be had ({error}); ask for less, or see \
+                 `ulimit -v` and the sysctl vm.overcommit_memory"
+            ))
+        })?;
+        // SAFETY: the frames are mapped, readable and writable, as long as `memory`, which lives
+        // beside the arena in `Shared`; `ManagedMemory` only ever releases frames that the arena
+        // has given to it.
+        let arena = unsafe { Arena::new(memory.frames.base(), config.ram_frames) };
+        let handler_task = (delivery == Delivery::Thread).then(|| fault_tasks.remove(0));
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                core: Core::new(config, arena),
+                waiting: 0,
+                is_kswapd_asleep: false,
+                is_stopping: false,
+            }),
+            committed: Condvar::new(),
+            kswapd_wanted: Condvar::new(),
+            memory,
+            device,
+            fault_tasks: Mutex::new(fault_tasks),
+            fault_task_free: Condvar::new(),
+            on_demand: Mutex::new(on_demand),
+            began: Instant::now(),
+        });
+        let stop = Stop::new().map_err(|error| Error::Device("no eventfd".into(), error))?;
+        let mut threads = vec![spawn("zpager-kswapd", {
+            let shared = Arc::clone(&shared);
+            move || shared.run_kswapd(kswapd)
+        })?];
+        match handler_task {
+            Some(task) => threads.push(spawn("zpager-faults", {
+                let (shared, stop) = (Arc::clone(&shared), stop.clone());
+                move || handler_thread::run(&shared, task, &stop)
+            })?),
+            None => signal_mode::register(&shared)?,
+        }
+        Ok(Arc::new(Pager { shared, options, delivery, stop, threads, process: std::process::id() }))
+    }
+
+    /// What it was asked to be.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Whether this process is a fork of the one that made the pager. The memory is not there.
+    pub fn is_elsewhere(&self) -> bool {
+        self.process != std::process::id()
+    }
+
+    /// Gives out memory, which reads as zeros. `item_bytes`: the size of what it will hold, by
+    /// which pages are shuffled before they are compressed; 1 is not at all.
+    pub fn allocate(self: &Arc<Self>, bytes: u64, item_bytes: u8) -> Result<Region, Error> {
+        let page_count = u32::try_from(bytes.div_ceil(PAGE_BYTES as u64).max(1)).unwrap_or(u32::MAX);
+        let _blocked = SignalsBlocked::new();
+        loop {
+            let result = self.shared.lock().core.allocate(page_count, item_bytes);
+            match result {
+                Ok(first) => {
+                    // Somebody may have run past the end of memory that was here before, or have
+                    // touched it after it was freed, and the page be poisoned.
+                    if handler_thread::has_poisoned() {
+                        self.shared.memory_discard(first, page_count);
+                    }
+                    return Ok(Region { pager: Arc::clone(self), first, page_count });
+                }
+                Err(AllocateError::NeedFrames(frames)) => {
+                    if self.shared.reclaim(Demand::Frames(frames)).frames_short {
+                        return Err(self.out_of_swap(bytes, 0));
+                    }
+                }
+                Err(AllocateError::BeyondCapacity { available }) => {
+                    return Err(self.out_of_swap(bytes, available));
+                }
+                Err(AllocateError::NoGap) => {
+                    return Err(Error::OutOfSwap(format!(
+                        "no range of {bytes} bytes of addresses is free in one piece; free something, or \
+                         make the pager with more swap"
+                    )));
+                }
+            }
+        }
+    }
+
+    fn out_of_swap(&self, bytes: u64, available_pages: u32) -> Error {
+        let Options { ram_bytes, swap_bytes, .. } = self.options;
+        let available = u64::from(available_pages) * PAGE_BYTES as u64;
+        Error::OutOfSwap(format!(
+            "{bytes} bytes are more than ram ({ram_bytes} bytes) and swap ({swap_bytes} bytes) can hold \
+             besides what they hold already: {available} bytes could be had now; free something, or make \
+             the pager with more swap"
+        ))
+    }
+
+    /// Pushes up to so many pages out of the program's sight, and everything out of the swap
+    /// cache. How many it was.
+    pub fn reclaim_pages(&self, pages: u64) -> u64 {
+        let _blocked = SignalsBlocked::new();
+        self.shared.reclaim(Demand::Pages(pages)).done
+    }
+
+    /// Unuses up to so many of the coldest units of the pool. How many it was.
+    pub fn unuse(&self, units: u64) -> u64 {
+        let _blocked = SignalsBlocked::new();
+        self.shared.reclaim(Demand::Units(units)).done
+    }
+
+    /// What is where, and what has happened.
+    pub fn snapshot(&self) -> Snapshot {
+        let _blocked = SignalsBlocked::new();
+        let state = self.shared.lock();
+        let core = &state.core;
+        let zcache = &core.frontswap.zcache;
+        let uses = [Use::Resident, Use::SwapCache, Use::Pool, Use::Reserve, Use::Metadata, Use::Buffers];
+        Snapshot {
+            counters: core.counters,
+            used_frames: uses.map(|what| core.budget.used(what)),
+            managed_pages: core.regions.page_count(),
+            stored_pages: zcache.pool.zpage_count() + zcache.same_filled.page_count(),
+            same_filled_pages: zcache.same_filled.page_count(),
+            zpages: zcache.pool.zpage_count(),
+            zpage_bytes: zcache.pool.zpage_bytes(),
+            slots_used: core.swap_map.used(),
+            metadata_bytes: core.metadata_bytes(),
+        }
+    }
+
+    /// Panics unless all tables agree with one another.
+    pub fn check(&self) {
+        let _blocked = SignalsBlocked::new();
+        self.shared.lock().core.check();
+    }
+}
+
+impl Drop for Pager {
+    fn drop(&mut self) {
+        if self.is_elsewhere() {
+            // The threads are not here, and whatever is mapped at these addresses is somebody
+            // else's: leave everything alone.
+            for thread in self.threads.drain(..) {
+                std::mem::forget(thread);
+            }
+            std::mem::forget(Arc::clone(&self.shared));
+            return;
+        }
+        if self.delivery == Delivery::Signal {
+            signal_mode::unregister(&self.shared);
+        }
+        {
+            let _blocked = SignalsBlocked::new();
+            self.shared.lock().is_stopping = true;
+        }
+        self.shared.kswapd_wanted.notify_all();
+        self.stop.now();
+        for thread in self.threads.drain(..) {
+            thread.join().expect("a thread of the pager that panics ends the process");
+        }
+    }
+}
+
+impl Region {
+    /// Where it is.
+    pub fn base(&self) -> *mut u8 {
+        self.pager.shared.memory.window.address(self.first.index()) as *mut u8
+    }
+
+    /// Whose it is.
+    pub fn pager(&self) -> &Arc<Pager> {
+        &self.pager
+    }
+
+    /// Discards whole pages, from page `first` of the region on: they read as zeros again.
+    pub fn discard_pages(&self, first: u32, count: u32) {
+        assert!(first + count <= self.page_count);
+        let _blocked = SignalsBlocked::new();
+        self.pager.shared.drive(&mut Discard::range(self.first.plus(first), count));
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if !self.pager.is_elsewhere() {
+            let _blocked = SignalsBlocked::new();
+            self.pager.shared.drive(&mut Discard::region(self.first, self.page_count));
+        }
+    }
+}
+
+struct Reclaimed {
+    done: u64,
+    frames_short: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("a panic under the lock ends the process")
+    }
+
+    fn now_us(&self) -> u64 {
+        self.began.elapsed().as_micros() as u64
+    }
+
+    fn memory_discard(&self, first: PageNumber, count: u32) {
+        zpager_core::world::Memory::discard(&self.memory, first, count);
+    }
+
+    /// Drives a task to its end. Signals are blocked, and no lock of the state is held.
+    fn drive(&self, task: &mut dyn Task) {
+        let world = World { memory: &self.memory, device: &self.device };
+        let mut state = self.lock();
+        loop {
+            let commits_before = state.core.commits;
+            let next = task.locked(&mut state.core, self.now_us());
+            if state.waiting > 0 && state.core.commits != commits_before {
+                self.committed.notify_all();
+            }
+            match next {
+                Next::CarryOut => {
+                    drop(state);
+                    task.carry_out(world);
+                    state = self.lock();
+                }
+                Next::Again => {}
+                Next::Wait => {
+                    state.waiting += 1;
+                    state = self.committed.wait_timeout(state, WAIT_MAX).expect("no panic under the lock").0;
+                    state.waiting -= 1;
+                }
+                Next::Done => break,
+            }
+        }
+        if state.is_kswapd_asleep && kswapd::is_wanted(&state.core) {
+            state.is_kswapd_asleep = false;
+            state.core.counters.kswapd_wakes += 1;
+            self.kswapd_wanted.notify_one();
+        }
+    }
+
+    /// Serves a fault with this task.
+    pub(crate) fn serve(
+        &self,
+        task: &mut FaultTask,
+        address: usize,
+        access: Access,
+        was_mapped: bool,
+    ) -> Outcome {
+        let page = PageNumber(((address - self.memory.window.address(0)) / PAGE_BYTES) as u32);
+        task.begin(page, access, was_mapped, self.now_us());
+        self.drive(task);
+        task.outcome()
+    }
+
+    /// Serves a fault on the thread that had it.
+    pub(crate) fn serve_here(&self, address: usize, access: Access, was_mapped: bool) -> Outcome {
+        let mut tasks = self.fault_tasks.lock().expect("no panic under the lock");
+        let mut task = loop {
+            match tasks.pop() {
+                Some(task) => break task,
+                None => tasks = self.fault_task_free.wait(tasks).expect("no panic under the lock"),
+            }
+        };
+        drop(tasks);
+        let outcome = self.serve(&mut task, address, access, was_mapped);
+        // The list has had this length before, so this allocates nothing.
+        self.fault_tasks.lock().expect("no panic under the lock").push(task);
+        self.fault_task_free.notify_one();
+        outcome
+    }
+
+    fn reclaim(&self, demand: Demand) -> Reclaimed {
+        let mut task = self.on_demand.lock().expect("no panic under the lock");
+        task.begin(demand, &self.lock().core);
+        self.drive(&mut *task);
+        let frames = self.lock().core.frames_for_faults();
+        Reclaimed {
+            done: task.done(),
+            frames_short: matches!(demand, Demand::Frames(wanted) if wanted > frames),
+        }
+    }
+
+    fn run_kswapd(&self, mut kswapd: Kswapd) {
+        loop {
+            self.drive(&mut kswapd);
+            let mut state = self.lock();
+            state.is_kswapd_asleep = true;
+            while state.is_kswapd_asleep && !state.is_stopping {
+                state = self.kswapd_wanted.wait(state).expect("no panic under the lock");
+            }
+            if state.is_stopping {
+                return;
+            }
+        }
+    }
+}
+
+/// Starts a thread with all signals blocked, whose panic ends the process: whoever waits for a
+/// page would wait for ever.
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let _blocked = SignalsBlocked::new();
+    let guarded = move || {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err() {
+            eprintln!(
+                "zpager: this is a defect of zpager's; its memory cannot be served any more. Aborting."
+            );
+            std::process::abort();
+        }
+    };
+    let builder = std::thread::Builder::new().name(name.into());
+    builder.spawn(guarded).map_err(|error| Error::Device("no thread could be started".into(), error))
+}
+
+fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
+    let pages = |bytes: u64| u32::try_from(bytes / PAGE_BYTES as u64).unwrap_or(u32::MAX);
+    let ram_frames = pages(options.ram_bytes);
+    let frames_min = buffer_frames + Config::RAM_FRAMES_MIN;
+    if ram_frames < frames_min || ram_frames > Config::RAM_FRAMES_MAX {
+        return Err(Error::Configuration(format!(
+            "ram={} bytes: with these options a pager works with {} bytes at least and {} bytes at most",
+            options.ram_bytes,
+            u64::from(frames_min) * PAGE_BYTES as u64,
+            u64::from(Config::RAM_FRAMES_MAX) * PAGE_BYTES as u64,
+        )));
+    }
+    let swap_slots = pages(options.swap_bytes);
+    // Twice what can be filled, so that regions of odd lengths find gaps.
+    let window_pages = (u64::from(ram_frames) + u64::from(swap_slots)) * 2;
+    // The lists keep one bit of a page's number.
+    let window_pages =
+        u32::try_from(window_pages).ok().filter(|pages| pages >> 31 == 0).ok_or_else(|| {
+            Error::Configuration(format!(
+                "ram and swap of more than 4 TiB (swap={} bytes)",
+                options.swap_bytes
+            ))
+        })?;
+    Ok(Config {
+        ram_frames,
+        buffer_frames,
+        swap_slots,
+        window_pages,
+        pool: options.pool,
+        pool_limit_frames: pages(options.pool_limit_bytes),
+        eviction: options.eviction,
+        readahead_pages: options.readahead_pages.clamp(1, zpager_core::task::BATCH as u32),
+    })
+}

@@ -1,0 +1,169 @@
+//! Signal mode: the kernel sends SIGBUS to the thread that faulted, and the handler serves the
+//! fault there and then. No other thread has to wake up, so it is faster; but a system call into
+//! a page that is not there fails with EFAULT.
+//!
+//! The handler may run at any instruction of the program. It allocates nothing, takes only locks
+//! whose holders have all signals blocked and touch no managed memory, and leaves `errno` alone.
+
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use zpager_core::fault::{Access, Outcome};
+
+use crate::error::Error;
+use crate::handler_thread;
+use crate::pager::Shared;
+
+const PAGERS_MAX: usize = 64;
+
+/// A pager in signal mode: its window, for the handler to find.
+struct Registered {
+    start: AtomicUsize,
+    end: AtomicUsize,
+    shared: AtomicPtr<Shared>,
+}
+
+static REGISTERED: [Registered; PAGERS_MAX] = [const {
+    Registered {
+        start: AtomicUsize::new(0),
+        end: AtomicUsize::new(0),
+        shared: AtomicPtr::new(std::ptr::null_mut()),
+    }
+}; PAGERS_MAX];
+
+/// Serialises changes of the table and of the process's handler.
+static CHANGING: Mutex<()> = Mutex::new(());
+
+/// What handled SIGBUS before.
+struct Previous(UnsafeCell<MaybeUninit<libc::sigaction>>);
+
+// SAFETY: written under `CHANGING` before the handler is installed, and only read from then on.
+unsafe impl Sync for Previous {}
+
+static PREVIOUS: Previous = Previous(UnsafeCell::new(MaybeUninit::zeroed()));
+
+/// Enters a pager, and sees that our handler is in place.
+pub fn register(shared: &std::sync::Arc<Shared>) -> Result<(), Error> {
+    let _changing = CHANGING.lock().expect("nothing panics under this lock");
+    install().map_err(|error| Error::Device("no handler for SIGBUS could be installed".into(), error))?;
+    let free = REGISTERED.iter().find(|entry| entry.shared.load(Ordering::Relaxed).is_null());
+    let entry = free.ok_or_else(|| {
+        Error::Configuration(format!("more than {PAGERS_MAX} pagers with faults=\"signal\" at the same time"))
+    })?;
+    let window = &shared.memory.window;
+    entry.shared.store(std::sync::Arc::as_ptr(shared).cast_mut(), Ordering::Relaxed);
+    entry.end.store(window.address(0) + window.bytes(), Ordering::Relaxed);
+    entry.start.store(window.address(0), Ordering::Release);
+    Ok(())
+}
+
+/// Takes a pager out. None of its memory is in use any more.
+pub fn unregister(shared: &std::sync::Arc<Shared>) {
+    let _changing = CHANGING.lock().expect("nothing panics under this lock");
+    let pointer = std::sync::Arc::as_ptr(shared).cast_mut();
+    let entry = REGISTERED.iter().find(|entry| entry.shared.load(Ordering::Relaxed) == pointer);
+    let entry = entry.expect("it was registered");
+    entry.start.store(0, Ordering::Relaxed);
+    entry.end.store(0, Ordering::Relaxed);
+    entry.shared.store(std::ptr::null_mut(), Ordering::Release);
+}
+
+fn install() -> std::io::Result<()> {
+    // SAFETY: `ours` is filled before it is installed; the handler has the signature that
+    // SA_SIGINFO asks for. PREVIOUS is written before our handler can run for the first time; when
+    // somebody has replaced our handler since, it is theirs that comes next, as they chain to ours.
+    unsafe {
+        let mut ours: libc::sigaction = std::mem::zeroed();
+        ours.sa_sigaction = on_sigbus as *const () as usize;
+        ours.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        libc::sigfillset(&mut ours.sa_mask);
+        let mut now: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(libc::SIGBUS, std::ptr::null(), &mut now) != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        if now.sa_sigaction == ours.sa_sigaction {
+            return Ok(());
+        }
+        (*PREVIOUS.0.get()).write(now);
+        if libc::sigaction(libc::SIGBUS, &ours, std::ptr::null_mut()) != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+fn find(address: usize) -> Option<*const Shared> {
+    let entry = REGISTERED.iter().find(|entry| {
+        let start = entry.start.load(Ordering::Acquire);
+        start != 0 && (start..entry.end.load(Ordering::Relaxed)).contains(&address)
+    })?;
+    Some(entry.shared.load(Ordering::Relaxed).cast_const()).filter(|shared| !shared.is_null())
+}
+
+/// Called by the kernel on the thread that faulted, all signals blocked.
+extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes a siginfo_t and a ucontext_t; errno is this thread's own.
+    unsafe {
+        let errno = *libc::__errno_location();
+        let address = (*info).si_addr() as usize;
+        // A poisoned page is a hardware error to the kernel: nothing to serve.
+        let is_fault = (*info).si_code != libc::BUS_MCEERR_AR;
+        if let Some(shared) = find(address).filter(|_| is_fault) {
+            let (access, was_mapped) = access_of(context);
+            // A pager is unregistered before it goes, and does not go as long as any of its memory
+            // is in use: `shared` is alive.
+            match (*shared).serve_here(address, access, was_mapped) {
+                Outcome::Resolved => {
+                    *libc::__errno_location() = errno;
+                    return;
+                }
+                Outcome::Lost => handler_thread::report("the contents of this page are lost", address),
+                Outcome::OutOfBounds => handler_thread::report("no array has this page (any more)", address),
+            }
+        }
+        *libc::__errno_location() = errno;
+        pass_on(signal, info, context);
+    }
+}
+
+/// Lets whoever handled SIGBUS before have it; by default that is the end of the process.
+unsafe fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: PREVIOUS was written before this handler was installed, and holds what the kernel
+    // would have called with these very arguments.
+    unsafe {
+        let previous = (*PREVIOUS.0.get()).assume_init_ref();
+        match previous.sa_sigaction {
+            libc::SIG_DFL | libc::SIG_IGN => {
+                // The access is tried again, and ends the process.
+                let mut default: libc::sigaction = std::mem::zeroed();
+                default.sa_sigaction = libc::SIG_DFL;
+                libc::sigaction(libc::SIGBUS, &default, std::ptr::null_mut());
+            }
+            handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
+                let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
+                    std::mem::transmute(handler);
+                handler(signal, info, context);
+            }
+            handler => {
+                let handler: extern "C" fn(i32) = std::mem::transmute(handler);
+                handler(signal);
+            }
+        }
+    }
+}
+
+/// What the access was, and whether the page was there: the processor's error code tells.
+#[cfg(target_arch = "x86_64")]
+unsafe fn access_of(context: *mut libc::c_void) -> (Access, bool) {
+    const PRESENT: i64 = 1;
+    const WRITE: i64 = 2;
+    // SAFETY: the kernel's own context of this signal.
+    let code = unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_ERR as usize] };
+    let access = if code & WRITE != 0 { Access::Write } else { Access::Read };
+    (access, code & PRESENT != 0)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("signal mode needs to learn from the context what the access was; so far on x86_64 only");

@@ -1,0 +1,169 @@
+//! The swap device: a file without a name.
+//!
+//! It is made by `O_TMPFILE`, or else with a name of chance, `O_EXCL`, `O_NOFOLLOW` and mode
+//! 0600, and unlinked at once, so that it is gone when the process is, however that ends. It is
+//! preallocated, so that a full disk shows at the start. Pages go past the page cache
+//! (`O_DIRECT`) where the file system can do that: a swap device that is cached in RAM would be
+//! RAM that nobody counts.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use zpager_core::page::{PAGE_BYTES, Page};
+use zpager_core::swap_device::swap_map::Slot;
+use zpager_core::swap_device::{DeviceError, SwapDevice};
+use zpager_core::task::BATCH;
+
+/// See the module's description.
+pub struct SwapFile {
+    file: File,
+}
+
+impl SwapFile {
+    /// Makes and preallocates a file of so many slots in a directory.
+    pub fn new(directory: &Path, slots: u32) -> io::Result<Self> {
+        let file = open_unnamed(directory)?;
+        let bytes = i64::from(slots) * PAGE_BYTES as i64;
+        if bytes > 0 {
+            // SAFETY: only the file's blocks are concerned.
+            let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) };
+            if result != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        set_direct(&file);
+        Ok(SwapFile { file })
+    }
+
+    /// Runs a vectored call to its end, also where the system does only a part at a time.
+    fn transfer(
+        &self,
+        first: Slot,
+        vectors: &mut [libc::iovec],
+        call: unsafe extern "C" fn(i32, *const libc::iovec, i32, i64) -> isize,
+    ) -> Result<(), DeviceError> {
+        let mut offset = i64::from(first.0) * PAGE_BYTES as i64;
+        let mut rest = vectors;
+        while !rest.is_empty() {
+            // SAFETY: the vectors are pages that the caller has borrowed for the call's kind.
+            let done = unsafe { call(self.file.as_raw_fd(), rest.as_ptr(), rest.len() as i32, offset) };
+            if done < 0 {
+                match io::Error::last_os_error().raw_os_error() {
+                    Some(libc::EINTR) => continue,
+                    errno => return Err(DeviceError { errno: errno.unwrap_or(libc::EIO) }),
+                }
+            }
+            // Whole pages: a page that was done in part is done again.
+            let pages = done as usize / PAGE_BYTES;
+            if pages == 0 {
+                return Err(DeviceError { errno: libc::EIO });
+            }
+            offset += (pages * PAGE_BYTES) as i64;
+            rest = &mut rest[pages..];
+        }
+        Ok(())
+    }
+}
+
+impl SwapDevice for SwapFile {
+    fn write(&self, first: Slot, pages: &[&Page]) -> Result<(), DeviceError> {
+        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: PAGE_BYTES }; BATCH];
+        for (vector, page) in vectors.iter_mut().zip(pages) {
+            vector.iov_base = page.as_ptr().cast_mut().cast();
+        }
+        self.transfer(first, &mut vectors[..pages.len()], libc::pwritev)
+    }
+
+    fn read(&self, first: Slot, into: &mut [Page]) -> Result<(), DeviceError> {
+        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: PAGE_BYTES }; BATCH];
+        let pages = into.len();
+        for (vector, page) in vectors.iter_mut().zip(into) {
+            vector.iov_base = page.as_mut_ptr().cast();
+        }
+        self.transfer(first, &mut vectors[..pages], libc::preadv)
+    }
+}
+
+fn open_unnamed(directory: &Path) -> io::Result<File> {
+    let path = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other);
+    let open = |path: &CString, flags: i32| {
+        // SAFETY: opens a new descriptor, which the file then owns.
+        unsafe {
+            let descriptor = libc::open(path.as_ptr(), flags | libc::O_RDWR | libc::O_CLOEXEC, 0o600);
+            if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(File::from_raw_fd(descriptor)) }
+        }
+    };
+    let unnamed = open(&path(directory)?, libc::O_TMPFILE);
+    let is_unsupported = |error: &io::Error| {
+        matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL | libc::ENOENT))
+    };
+    match unnamed {
+        Err(error) if is_unsupported(&error) && directory.is_dir() => {
+            let name = format!(".zpager-{:016x}", RandomState::new().hash_one(directory));
+            let path = path(&directory.join(name))?;
+            let file = open(&path, libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW)?;
+            // SAFETY: removes the name that was just made.
+            if unsafe { libc::unlink(path.as_ptr()) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(file)
+        }
+        result => result,
+    }
+}
+
+fn set_direct(file: &File) {
+    // SAFETY: changes a flag of the descriptor. A file system that cannot do it says so, and the
+    // file is used through the page cache.
+    unsafe {
+        let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
+        libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags | libc::O_DIRECT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    fn page(value: u8) -> Page {
+        Page([value; PAGE_BYTES])
+    }
+
+    #[test]
+    fn pages_come_back_from_their_slots_and_no_name_is_left() {
+        let directory = std::env::temp_dir().join(format!("zpager-test-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let file = SwapFile::new(&directory, 64).unwrap();
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
+        std::fs::remove_dir(&directory).unwrap();
+        assert_eq!(file.file.metadata().unwrap().mode() & 0o777, 0o600);
+        let pages: Vec<Page> = (0..32).map(page).collect();
+        let references: Vec<&Page> = pages.iter().collect();
+        file.write(Slot(7), &references).unwrap();
+        file.write(Slot(63), &[&page(99)]).unwrap();
+        let mut back = vec![Page::ZERO; 32];
+        file.read(Slot(7), &mut back).unwrap();
+        assert!(back.iter().zip(&pages).all(|(back, page)| back[..] == page[..]));
+        file.read(Slot(63), &mut back[..1]).unwrap();
+        assert_eq!(back[0][..], page(99)[..]);
+    }
+
+    #[test]
+    fn a_file_that_does_not_fit_is_refused_at_the_start() {
+        assert!(SwapFile::new(&std::env::temp_dir(), u32::MAX).is_err());
+        assert!(SwapFile::new(Path::new("/nonexistent"), 1).is_err());
+    }
+
+    #[test]
+    fn reading_past_the_end_is_an_error_and_no_zeros() {
+        let file = SwapFile::new(&std::env::temp_dir(), 1).unwrap();
+        assert_eq!(file.read(Slot(5), &mut [Page::ZERO]), Err(DeviceError { errno: libc::EIO }));
+    }
+}

@@ -1,0 +1,235 @@
+//! The engine as Python sees it: a pager, and the list of what lives in it.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use zpager_core::histogram::Histogram;
+use zpager_core::page::PAGE_BYTES;
+use zpager_linux::Error;
+use zpager_linux::pager::{Delivery, Options, Pager, Region, Snapshot};
+
+use crate::allocation::Allocation;
+use crate::errors::{misconfigured, raise};
+
+/// The allocations of an engine that are alive, and the pager as long as it may be needed.
+pub struct Live(Mutex<LiveState>);
+
+struct LiveState {
+    /// Labels and sizes in the order of their making.
+    allocations: BTreeMap<u64, (String, u64)>,
+    made: u64,
+    is_closed: bool,
+    /// `None`: closed, and everything given back.
+    pager: Option<Arc<Pager>>,
+    /// The figures at the end.
+    last: Snapshot,
+}
+
+impl Live {
+    fn lock(&self) -> MutexGuard<'_, LiveState> {
+        self.0.lock().expect("nothing panics under this lock")
+    }
+
+    /// An allocation goes, and with the last one of a closed engine the pager.
+    pub fn remove(&self, number: u64, region: Region) {
+        if region.pager().is_elsewhere() {
+            return;
+        }
+        drop(region);
+        let ended = {
+            let mut state = self.lock();
+            state.allocations.remove(&number);
+            state.end_if_due()
+        };
+        drop(ended);
+    }
+}
+
+impl LiveState {
+    fn end_if_due(&mut self) -> Option<Arc<Pager>> {
+        if self.is_closed && self.allocations.is_empty() {
+            let pager = self.pager.take()?;
+            self.last = pager.snapshot();
+            return Some(pager);
+        }
+        None
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.pager.as_ref().map_or(self.last, |pager| pager.snapshot())
+    }
+}
+
+/// One budget of RAM, one pool, one swap file, and the threads that keep them in order.
+#[pyclass(frozen, module = "zpager._core")]
+pub struct Engine {
+    live: Arc<Live>,
+    options: Options,
+}
+
+fn parse<T: FromStr>(python: Python<'_>, name: &str, value: &str, choices: &str) -> PyResult<T> {
+    value.parse().map_err(|_| misconfigured(python, format!("{name}={value:?}: give one of {choices}")))
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (*, ram_bytes, swap_bytes, swap_directory, codec, pool, pool_limit_bytes, eviction,
+                        faults, readahead_pages))]
+    #[expect(clippy::too_many_arguments, reason = "each is a keyword")]
+    fn new(
+        python: Python<'_>,
+        ram_bytes: u64,
+        swap_bytes: u64,
+        swap_directory: String,
+        codec: &str,
+        pool: &str,
+        pool_limit_bytes: u64,
+        eviction: &str,
+        faults: &str,
+        readahead_pages: u32,
+    ) -> PyResult<Self> {
+        let faults = match faults {
+            "thread" => Delivery::Thread,
+            "signal" => Delivery::Signal,
+            _ => {
+                let message = format!("faults={faults:?}: give one of \"thread\", \"signal\"");
+                return Err(misconfigured(python, message));
+            }
+        };
+        let options = Options {
+            ram_bytes,
+            swap_bytes,
+            swap_directory,
+            codec: parse(python, "codec", codec, "\"lz4\", \"zstd\"")?,
+            pool: parse(python, "pool", pool, "\"zsmalloc\", \"zbud\"")?,
+            pool_limit_bytes,
+            eviction: parse(python, "eviction", eviction, "\"unuse\", \"none\"")?,
+            faults,
+            readahead_pages,
+        };
+        let pager = python.detach(|| Pager::new(options.clone())).map_err(|error| raise(python, &error))?;
+        let last = pager.snapshot();
+        let allocations = BTreeMap::new();
+        let state = LiveState { allocations, made: 0, is_closed: false, pager: Some(pager), last };
+        Ok(Engine { live: Arc::new(Live(Mutex::new(state))), options })
+    }
+
+    fn allocate(
+        &self,
+        python: Python<'_>,
+        size_bytes: u64,
+        item_bytes: u8,
+        label: String,
+    ) -> PyResult<Allocation> {
+        let pager = self.pager(python)?;
+        let region = python
+            .detach(|| pager.allocate(size_bytes, item_bytes))
+            .map_err(|error| raise(python, &error))?;
+        let number = {
+            let mut state = self.live.lock();
+            state.made += 1;
+            let number = state.made;
+            state.allocations.insert(number, (label, size_bytes));
+            number
+        };
+        Ok(Allocation::new(region, size_bytes as usize, number, Arc::clone(&self.live)))
+    }
+
+    fn counters<'py>(&self, python: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let snapshot = self.live.lock().snapshot();
+        let counters = PyDict::new(python);
+        for (name, value) in snapshot.counters.by_name() {
+            counters.set_item(name, value)?;
+        }
+        let bytes = |frames: u32| u64::from(frames) * PAGE_BYTES as u64;
+        let [resident, swap_cache, pool, reserve, _, buffers] = snapshot.used_frames.map(bytes);
+        for (name, value) in [
+            ("ram_bytes", self.options.ram_bytes),
+            ("resident_bytes", resident),
+            ("swap_cache_bytes", swap_cache),
+            ("pool_bytes", pool),
+            ("reserve_bytes", reserve),
+            ("metadata_bytes", snapshot.metadata_bytes),
+            ("buffers_bytes", buffers),
+            ("managed_bytes", bytes(snapshot.managed_pages)),
+            ("swap_bytes", self.options.swap_bytes),
+            ("swap_used_bytes", bytes(snapshot.slots_used)),
+            ("zpage_bytes", snapshot.zpage_bytes),
+            ("stored_pages", snapshot.stored_pages.into()),
+            ("same_filled_pages", snapshot.same_filled_pages.into()),
+            ("pers_pageframes", pool / PAGE_BYTES as u64),
+            ("pers_zpages", snapshot.zpages.into()),
+        ] {
+            counters.set_item(name, value)?;
+        }
+        Ok(counters)
+    }
+
+    fn histogram(&self, python: Python<'_>, name: &str) -> PyResult<Vec<(u64, u64)>> {
+        let counters = self.live.lock().snapshot().counters;
+        let histogram: Histogram = match name {
+            "unuse_to_write_us" => counters.unuse_to_write_us,
+            "fault_us" => counters.fault_us,
+            _ => {
+                let message = format!("histogram({name:?}): give one of \"unuse_to_write_us\", \"fault_us\"");
+                return Err(misconfigured(python, message));
+            }
+        };
+        Ok(histogram.buckets().collect())
+    }
+
+    fn live(&self) -> Vec<(String, u64)> {
+        self.live.lock().allocations.values().cloned().collect()
+    }
+
+    fn reclaim(&self, python: Python<'_>, pages: u64) -> PyResult<u64> {
+        let pager = self.pager(python)?;
+        Ok(python.detach(|| pager.reclaim_pages(pages)))
+    }
+
+    fn unuse(&self, python: Python<'_>, units: u64) -> PyResult<u64> {
+        let pager = self.pager(python)?;
+        Ok(python.detach(|| pager.unuse(units)))
+    }
+
+    fn check(&self, python: Python<'_>) -> PyResult<()> {
+        let pager = self.pager(python)?;
+        python.detach(|| pager.check());
+        Ok(())
+    }
+
+    fn close(&self, python: Python<'_>) -> bool {
+        python.detach(|| self.end())
+    }
+}
+
+impl Engine {
+    fn pager(&self, python: Python<'_>) -> PyResult<Arc<Pager>> {
+        let state = self.live.lock();
+        let open = state.pager.clone().filter(|_| !state.is_closed);
+        open.ok_or_else(|| raise(python, &Error::Closed))
+    }
+
+    fn end(&self) -> bool {
+        let ended = {
+            let mut state = self.live.lock();
+            state.is_closed = true;
+            state.end_if_due()
+        };
+        drop(ended);
+        self.live.lock().pager.is_none()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let is_elsewhere = self.live.lock().pager.as_ref().is_some_and(|pager| pager.is_elsewhere());
+        if !is_elsewhere {
+            self.end();
+        }
+    }
+}

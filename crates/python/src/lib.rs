@@ -1,0 +1,17 @@
+//! The extension module `zpager._core`: a thin layer over `zpager-linux`. What it offers is
+//! documented in `python/zpager/_core.pyi`.
+
+mod allocation;
+mod engine;
+mod errors;
+mod probe;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<allocation::Allocation>()?;
+    module.add_class::<engine::Engine>()?;
+    module.add_function(wrap_pyfunction!(probe::probe, module)?)?;
+    module.add("__all__", ["Allocation", "Engine", "probe"])
+}
