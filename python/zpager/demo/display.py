@@ -99,17 +99,15 @@ class PlainDisplay:
             and (sample.phase != "B works" or sample.work_seconds - before.work_seconds < 1)
         ):
             return
-        rates = _Rates(before, sample)
-        line = f"{self._name:<6} {sample.phase:<13}"
-        if sample.phase == "B works":
-            line += f" {sample.work_seconds:5.1f} s {rates.operations:9,.1f}/s"
-        else:
-            line += " " * 20
         parts = ", ".join(f"{name} {format_size(getattr(sample, field))}" for name, field, _ in _PARTS[:3])
-        click.echo(
-            f"{line}  {parts}, device {format_size(sample.swap_used_bytes)} "
-            f"(read {_speed(rates.read_bytes)}, written {_speed(rates.written_bytes)})"
-        )
+        state = f"{parts}, device {format_size(sample.swap_used_bytes)}"
+        if sample.phase == "B works":
+            rates = _Rates(before, sample)
+            pace = f"{sample.work_seconds:5.1f} s {rates.operations:9,.1f}/s"
+            state += f" (read {_speed(rates.read_bytes)}, written {_speed(rates.written_bytes)})"
+        else:
+            pace = " " * 19
+        click.echo(f"{self._name:<6} {sample.phase:<13} {pace}  {state}")
         self._before = sample
 
     def end(self, run: Run) -> None:

@@ -58,7 +58,7 @@ def save_plot(runs: Sequence[Run], path: str) -> None:
     grid[1, 0].set_ylim(bottom=0)
     grid[2, 0].set_ylim(bottom=0)
     grid[1, 0].legend(loc="lower right", fontsize="small")
-    grid[2, 0].legend(loc="upper right", fontsize="small")
+    grid[2, -1].legend(loc="upper right", fontsize="small")
     figure.savefig(path, dpi=120)
 
 

@@ -66,17 +66,18 @@ impl CodecKind {
 pub struct Compressor {
     codec: Box<dyn Codec>,
     shuffled: Box<Page>,
+    spare: Box<Page>,
 }
 
 impl Compressor {
     /// A compressor with working memory of its own.
     pub fn new(kind: CodecKind) -> Self {
-        Compressor { codec: kind.codec(), shuffled: Box::new(Page::ZERO) }
+        Compressor { codec: kind.codec(), shuffled: Box::new(Page::ZERO), spare: Box::new(Page::ZERO) }
     }
 
     /// Bytes of working memory.
     pub fn memory_bytes(&self) -> usize {
-        self.codec.memory_bytes() + size_of::<Page>()
+        self.codec.memory_bytes() + 2 * size_of::<Page>()
     }
 
     /// Compresses a page into `into`. `None` where the result would be longer than that.
@@ -88,7 +89,7 @@ impl Compressor {
         into: &mut [u8],
     ) -> Option<ZpageHeader> {
         let source = if item_bytes > 1 {
-            shuffle::shuffle(contents, &mut self.shuffled, item_bytes);
+            shuffle::shuffle(contents, &mut self.shuffled, &mut self.spare, item_bytes);
             &*self.shuffled
         } else {
             contents
@@ -109,7 +110,7 @@ impl Compressor {
         }
         if header.item_bytes > 1 {
             self.codec.decompress(bytes, &mut self.shuffled)?;
-            shuffle::unshuffle(&self.shuffled, into, header.item_bytes);
+            shuffle::unshuffle(&self.shuffled, into, &mut self.spare, header.item_bytes);
             Ok(())
         } else {
             self.codec.decompress(bytes, into)

@@ -9,51 +9,60 @@ use crate::page::{PAGE_BYTES, Page};
 /// The largest item that is shuffled.
 pub const ITEM_BYTES_MAX: u8 = 64;
 
-pub fn shuffle(from: &Page, to: &mut Page, item_bytes: u8) {
+/// Shuffles a page; `spare` is overwritten.
+pub fn shuffle(from: &Page, to: &mut Page, spare: &mut Page, item_bytes: u8) {
     match item_bytes {
-        2 => shuffle_fixed::<2>(from, to),
-        4 => shuffle_fixed::<4>(from, to),
-        8 => shuffle_fixed::<8>(from, to),
-        16 => shuffle_fixed::<16>(from, to),
+        2 => deal(from, to),
+        4 => {
+            deal(from, spare);
+            deal(spare, to);
+        }
+        8 => {
+            deal(from, to);
+            deal(to, spare);
+            deal(spare, to);
+        }
         _ => shuffle_any(from, to, item_bytes.into()),
     }
 }
 
-pub fn unshuffle(from: &Page, to: &mut Page, item_bytes: u8) {
+/// The reverse.
+pub fn unshuffle(from: &Page, to: &mut Page, spare: &mut Page, item_bytes: u8) {
     match item_bytes {
-        2 => unshuffle_fixed::<2>(from, to),
-        4 => unshuffle_fixed::<4>(from, to),
-        8 => unshuffle_fixed::<8>(from, to),
-        16 => unshuffle_fixed::<16>(from, to),
+        2 => riffle(from, to),
+        4 => {
+            riffle(from, spare);
+            riffle(spare, to);
+        }
+        8 => {
+            riffle(from, to);
+            riffle(to, spare);
+            riffle(spare, to);
+        }
         _ => unshuffle_any(from, to, item_bytes.into()),
     }
 }
 
-/// Items that are shuffled at a time: as many as a vector register has bytes, so that the
-/// compiler makes vector instructions of the inner loops.
-const BLOCK: usize = 16;
+const HALF: usize = PAGE_BYTES / 2;
 
-fn shuffle_fixed<const ITEM: usize>(from: &Page, to: &mut Page) {
-    let items = PAGE_BYTES / ITEM;
-    for (block, bytes) in from.chunks_exact(BLOCK * ITEM).enumerate() {
-        for byte in 0..ITEM {
-            let lane = &mut to[byte * items + block * BLOCK..][..BLOCK];
-            for (item, out) in lane.iter_mut().enumerate() {
-                *out = bytes[item * ITEM + byte];
-            }
-        }
+/// Deals the page out like cards, one byte to the left half, the next to the right. Byte `b` of
+/// item `i` stands at the index with the bits `iii…bbb`; dealing turns an index's lowest bit into
+/// its highest, so that after as many rounds as the item has index bits it is `bbbiii…`. Each
+/// round is a few vector instructions for 32 bytes.
+fn deal(from: &Page, to: &mut Page) {
+    let (left, right) = to.split_at_mut(HALF);
+    for ((pair, left), right) in from.chunks_exact(2).zip(left).zip(right) {
+        *left = pair[0];
+        *right = pair[1];
     }
 }
 
-fn unshuffle_fixed<const ITEM: usize>(from: &Page, to: &mut Page) {
-    let items = PAGE_BYTES / ITEM;
-    for (block, bytes) in to.chunks_exact_mut(BLOCK * ITEM).enumerate() {
-        for byte in 0..ITEM {
-            let lane = &from[byte * items + block * BLOCK..][..BLOCK];
-            for (item, value) in lane.iter().enumerate() {
-                bytes[item * ITEM + byte] = *value;
-            }
-        }
+/// The reverse of dealing: both halves merged, a byte from each in turn.
+fn riffle(from: &Page, to: &mut Page) {
+    let (left, right) = from.split_at(HALF);
+    for ((pair, left), right) in to.chunks_exact_mut(2).zip(left).zip(right) {
+        pair[0] = *left;
+        pair[1] = *right;
     }
 }
 
