@@ -49,7 +49,7 @@ pub fn has_poisoned() -> bool {
 }
 
 /// The thread's body.
-pub fn run(shared: &Shared, mut task: Box<FaultTask>, stop: &Stop) {
+pub fn run(shared: &Shared, mut task: FaultTask, stop: &Stop) {
     let userfaultfd = &shared.memory.userfaultfd;
     let mut descriptors = [userfaultfd.as_raw_fd(), stop.0.as_raw_fd()].map(|fd| libc::pollfd {
         fd,

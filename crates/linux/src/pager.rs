@@ -106,7 +106,7 @@ pub(crate) struct Shared {
     pub(crate) memory: ManagedMemory,
     device: SwapFile,
     /// Tasks for faults in signal mode.
-    fault_tasks: Mutex<Vec<Box<FaultTask>>>,
+    fault_tasks: Mutex<Vec<FaultTask>>,
     fault_task_free: Condvar,
     on_demand: Mutex<ReclaimOnDemand>,
     began: Instant,
@@ -137,8 +137,7 @@ impl Pager {
         let kswapd = Kswapd::new(options.codec);
         let on_demand = ReclaimOnDemand::new(options.codec);
         let fault_task_count = if delivery == Delivery::Signal { SIGNAL_FAULT_TASKS } else { 1 };
-        let mut fault_tasks: Vec<_> =
-            (0..fault_task_count).map(|_| Box::new(FaultTask::new(options.codec))).collect();
+        let mut fault_tasks: Vec<_> = (0..fault_task_count).map(|_| FaultTask::new(options.codec)).collect();
         let buffer_bytes = kswapd.memory_bytes()
             + on_demand.memory_bytes()
             + fault_tasks.iter().map(|task| task.memory_bytes()).sum::<usize>()

@@ -33,11 +33,19 @@ impl FromStr for EvictionKind {
 /// A quarter of the batch's size: what compresses worse than that wins little by staying.
 const HEADROOM_FRAMES: u32 = BATCH as u32 / 2;
 
+fn is_full(core: &Core) -> bool {
+    let arena = core.frontswap.zcache.pool.arena();
+    arena.in_use() + HEADROOM_FRAMES > arena.limit()
+}
+
+/// Whether zcache can take a page more, now or after it has made room.
+pub fn has_room(core: &Core) -> bool {
+    core.config.eviction == EvictionKind::Unuse || !is_full(core)
+}
+
 /// Whether the coldest unit should go now.
 pub fn is_due(core: &Core) -> bool {
-    let arena = core.frontswap.zcache.pool.arena();
-    let is_full = arena.in_use() + HEADROOM_FRAMES > arena.limit();
     // What was taken out already has to reach the device before more is.
     let is_keeping_up = core.swap_cache.unused() < BATCH as u32;
-    core.config.eviction == EvictionKind::Unuse && is_full && is_keeping_up
+    core.config.eviction == EvictionKind::Unuse && is_full(core) && is_keeping_up
 }

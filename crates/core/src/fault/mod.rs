@@ -20,6 +20,7 @@ pub mod readahead;
 
 use crate::budget::Use;
 use crate::engine::Core;
+use crate::eviction;
 use crate::page::{Page, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::lists::List;
@@ -339,7 +340,11 @@ impl FaultTask {
             core.counters.refaults += u64::from(is_refault);
             core.counters.activations += u64::from(is_recent);
             let mut backing = now.backing;
-            if !self.protects() {
+            // A page that is wanted again soon is worth a place in zcache when it leaves: with a
+            // copy on the device it would go back there.
+            let belongs_in_zcache =
+                is_recent && matches!(self.plan, Plan::Read { .. }) && eviction::has_room(core);
+            if !self.protects() || belongs_in_zcache {
                 core.drop_copy(backing);
                 backing = Backing::None;
             }

@@ -24,8 +24,8 @@ pub struct Arena {
     cold: Vec<FrameIndex>,
     /// Frames from here on have never been used.
     untouched: u32,
-    /// The most frames that were ever in `reserved` and `cold` together.
-    free_high: u32,
+    /// The most frames that were ever in `reserved`, and in `cold`.
+    free_high: [usize; 2],
 }
 
 // SAFETY: the arena is the only owner of its mapping (the contract of `new`), so moving it
@@ -47,7 +47,7 @@ impl Arena {
             reserved: Vec::with_capacity(frame_count as usize),
             cold: Vec::with_capacity(frame_count as usize),
             untouched: 0,
-            free_high: 0,
+            free_high: [0; 2],
         }
     }
 
@@ -66,9 +66,9 @@ impl Arena {
         self.reserved.len() as u32
     }
 
-    /// Bytes that the lists of free frames have come to occupy, both as long as they can be.
+    /// Bytes that the lists of free frames have come to occupy.
     pub fn metadata_bytes(&self) -> u64 {
-        u64::from(self.free_high) * 2 * size_of::<FrameIndex>() as u64
+        (self.free_high.iter().sum::<usize>() * size_of::<FrameIndex>()) as u64
     }
 
     /// The most frames that may hold zpages.
@@ -110,7 +110,7 @@ impl Arena {
         budget.transfer(Use::Pool, Use::Reserve, 1);
         self.in_use -= 1;
         self.reserved.push(frame);
-        self.free_high = self.free_high.max(self.untouched - self.in_use);
+        self.free_high[0] = self.free_high[0].max(self.reserved.len());
     }
 
     /// Takes up to `count` reserved frames out, for their RAM to be released. They stay in the
@@ -124,6 +124,7 @@ impl Arena {
     pub fn released(&mut self, frames: &[FrameIndex], budget: &mut Budget) {
         budget.give_back(Use::Reserve, frames.len() as u32);
         self.cold.extend_from_slice(frames);
+        self.free_high[1] = self.free_high[1].max(self.cold.len());
     }
 
     /// A frame's contents.
