@@ -21,6 +21,13 @@ use crate::zcache::{PoolKind, Zcache};
 /// of a reclaim that has no free frame left.
 const METADATA_FRAMES_AHEAD: u32 = 2;
 
+/// The share of the frames that are not spoken for which the pool may have at most.
+const POOL_SHARE_MAX: f64 = 7.0 / 8.0;
+
+/// Bytes of tables for a page, if it has everything: entry, denial bit, slot and its bit, list
+/// node.
+const TABLE_BYTES_PER_PAGE: u64 = 25;
+
 /// What a pager is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -111,8 +118,7 @@ pub struct Core {
 
 impl Core {
     /// A pager without any regions. `arena` has `config.ram_frames` frames.
-    pub fn new(config: Config, mut arena: Arena) -> Self {
-        arena.set_limit(config.pool_limit_frames);
+    pub fn new(config: Config, arena: Arena) -> Self {
         let staging_slots = config.staging_slots();
         let mut core = Core {
             pages: PageTable::new(config.window_pages),
@@ -154,7 +160,20 @@ impl Core {
     /// Brings the budget up to date with the tables' growth. Called after every commit.
     pub fn charge_metadata(&mut self) {
         let needed = self.metadata_bytes().div_ceil(PAGE_BYTES as u64) as u32 + METADATA_FRAMES_AHEAD;
+        let before = self.budget.used(Use::Metadata);
         while self.budget.used(Use::Metadata) < needed && self.budget.take(Use::Metadata, 1) {}
+        if self.budget.used(Use::Metadata) != before {
+            self.limit_pool();
+        }
+    }
+
+    /// The pool gets what it may have, but never all: without room for resident pages no fault
+    /// could end.
+    fn limit_pool(&mut self) {
+        let spoken_for =
+            self.budget.used(Use::Metadata) + self.budget.used(Use::Buffers) + self.watermarks.min;
+        let most = (self.config.ram_frames.saturating_sub(spoken_for) as f64 * POOL_SHARE_MAX) as u32;
+        self.frontswap.zcache.pool.arena_mut().set_limit(self.config.pool_limit_frames.min(most));
     }
 
     /// A task has committed.
@@ -170,15 +189,15 @@ impl Core {
 
     /// The most pages that could belong to regions, if none of them could be compressed.
     pub fn capacity_pages(&self) -> u32 {
-        // Tables as they would be: entry, denial bit, slot and node for every page.
-        let table_bytes_per_page = 14;
-        let ram = u64::from(
-            self.config.ram_frames - self.config.buffer_frames - self.watermarks.min - BATCH as u32,
-        );
-        let all = ram + u64::from(self.config.swap_slots - self.swap_map.retired());
-        let tables = (all * table_bytes_per_page).div_ceil(PAGE_BYTES as u64)
-            + self.swap_cache.metadata_bytes().div_ceil(PAGE_BYTES as u64);
-        (all.saturating_sub(tables)).min(self.config.window_pages.into()) as u32
+        let ram = u64::from(self.config.ram_frames - self.config.buffer_frames - self.watermarks.min);
+        let ram_left = ram - BATCH as u64 - self.swap_cache.metadata_bytes().div_ceil(PAGE_BYTES as u64);
+        let slots = u64::from(self.config.swap_slots - self.swap_map.retired());
+        let pages_per_table_frame = PAGE_BYTES as u64 / TABLE_BYTES_PER_PAGE;
+        // `pages` pages, and their tables, fill RAM and device exactly.
+        let by_space = (ram_left + slots) * pages_per_table_frame / (pages_per_table_frame + 1);
+        // Tables may take half of RAM.
+        let by_tables = ram_left / 2 * pages_per_table_frame;
+        by_space.min(by_tables).min(self.config.window_pages.into()) as u32
     }
 
     /// Gives out a region of so many pages.

@@ -49,3 +49,8 @@ pub fn is_due(core: &Core) -> bool {
     let is_keeping_up = core.swap_cache.unused() < BATCH as u32;
     core.config.eviction == EvictionKind::Unuse && is_full(core) && is_keeping_up
 }
+
+/// Whether a unit should go although the pool may have more, since nothing else is left to go.
+pub fn is_last_resort(core: &Core) -> bool {
+    core.config.eviction == EvictionKind::Unuse && core.frames_for_faults() == 0
+}

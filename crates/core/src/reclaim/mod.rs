@@ -97,6 +97,7 @@ impl Reclaim {
             (Job::Unmap, true),
             (Job::SwapOut, true),
             (Job::Release, true),
+            (Job::Unuse, eviction::is_last_resort(core)),
         ];
         for (job, is_due) in order {
             if is_due && self.plan(job, core, workspace) == Step::CarryOut {
