@@ -33,7 +33,7 @@ Faults: TypeAlias = Literal["thread", "signal"]
 Order: TypeAlias = Literal["C", "F"]
 Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
-_LARGEST_READAHEAD_PAGES = 512
+_LARGEST_READAHEAD_PAGES = 32
 _LARGEST_SHUFFLED_ITEM_BYTES = 64
 _LARGEST_ARRAY_BYTES = (1 << 63) - 1
 _DTYPE_TEXT_LENGTH = 60
@@ -66,7 +66,7 @@ class Pager:
     - `swap_dir`: a directory on a disk. Default: `$ZPAGER_SWAP_DIR`, else `/var/tmp` or the next best.
     - `shuffle`: reorder the bytes of a page by the dtype's item size before compression, which about doubles
       the ratio of numbers (the idea of Blosc and HDF5's shuffle filter).
-    - `readahead_pages`: how many pages a sequential fault brings at once; 0 to 512.
+    - `readahead_pages`: how many pages a sequential fault brings at once; 0 (off) to 32.
 
     All methods may be called from any thread. After `fork` a pager belongs to the parent alone: in the child
     its methods raise ClosedError, and touching its arrays ends the child.

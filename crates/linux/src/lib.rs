@@ -15,7 +15,7 @@ mod signals;
 
 mod mapping;
 mod memory;
-mod swap_file;
+pub mod swap_file;
 
 pub mod probe;
 mod userfaultfd;

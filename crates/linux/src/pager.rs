@@ -19,7 +19,7 @@ use zpager_core::page::{PAGE_BYTES, PageNumber};
 use zpager_core::reclaim::kswapd::{self, Kswapd};
 use zpager_core::reclaim::on_demand::{Demand, ReclaimOnDemand};
 use zpager_core::stats::Counters;
-use zpager_core::task::{Next, Task};
+use zpager_core::task::{BATCH, Next, Task};
 use zpager_core::world::World;
 use zpager_core::zcache::PoolKind;
 use zpager_core::zcache::codec::CodecKind;
@@ -497,6 +497,10 @@ fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
             u64::from(Config::RAM_FRAMES_MAX) * PAGE_BYTES as u64,
         )));
     }
+    if options.readahead_pages > BATCH as u32 {
+        let pages = options.readahead_pages;
+        return Err(Error::Configuration(format!("readahead_pages={pages}: at most {BATCH} pages")));
+    }
     let swap_slots = pages(options.swap_bytes);
     // Twice what can be filled, so that regions of odd lengths find gaps.
     let window_pages = (u64::from(ram_frames) + u64::from(swap_slots)) * 2;
@@ -516,6 +520,6 @@ fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
         pool: options.pool,
         pool_limit_frames: pages(options.pool_limit_bytes),
         eviction: options.eviction,
-        readahead_pages: options.readahead_pages.clamp(1, zpager_core::task::BATCH as u32),
+        readahead_pages: options.readahead_pages.max(1),
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! [`swap_map`] keeps its slots; the device itself is the world's, behind [`SwapDevice`].
 
+pub mod conformance;
 pub mod swap_map;
 
 use std::fmt;
