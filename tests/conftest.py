@@ -1,4 +1,5 @@
-"""Skips what needs userfaultfd where the machine does not allow it, and says so in the last lines."""
+"""Skips what needs userfaultfd where the machine does not allow it, and says so in the last lines; leaves out
+what takes minutes unless `-m soak` asks for it."""
 
 from collections.abc import Iterator
 
@@ -7,6 +8,7 @@ import pytest
 from zpager import _core
 
 MARKER = "userfaultfd"
+SOAK = "soak"
 
 
 def why_not_userfaultfd() -> str | None:
@@ -21,9 +23,13 @@ def why_not_userfaultfd() -> str | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARKER}: needs real memory under userfaultfd; skipped without it")
+    config.addinivalue_line("markers", f"{SOAK}: takes minutes; runs only with `-m {SOAK}`")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(SOAK)])
+        items[:] = [item for item in items if not item.get_closest_marker(SOAK)]
     reason = why_not_userfaultfd()
     if reason is not None:
         for item in items:

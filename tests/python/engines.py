@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ PARTS_OF_RAM = (
 
 def make_engine(ram_bytes: int = 8 * MIB, swap_bytes: int = 32 * MIB, **changes: Any) -> Engine:
     """An engine with a pool of a quarter of its RAM, unless `changes` say otherwise."""
-    options = {
+    options: dict[str, Any] = {
         "swap_directory": "/var/tmp",
         "codec": "lz4",
         "pool": "zsmalloc",
@@ -38,10 +40,15 @@ def make_engine(ram_bytes: int = 8 * MIB, swap_bytes: int = 32 * MIB, **changes:
 def evict(engine: Engine) -> None:
     """Push everything out of RAM, pool and all, so that every touch is a fault and a read of the device."""
     whole = engine.counters()["ram_bytes"]
-    engine.reclaim(whole)
-    engine.unuse(whole)
-    counters = engine.counters()
-    assert counters["resident_bytes"] == counters["swap_cache_bytes"] == counters["pool_bytes"] == 0
+
+    def is_out() -> bool:
+        engine.reclaim(whole)
+        engine.unuse(whole)
+        counters = engine.counters()
+        return not any(counters[name] for name in ("resident_bytes", "swap_cache_bytes", "pool_bytes"))
+
+    # What the engine's own threads have in hand just then stays for another round.
+    eventually(is_out)
 
 
 def used_bytes(counters: dict[str, int]) -> int:
@@ -51,9 +58,16 @@ def used_bytes(counters: dict[str, int]) -> int:
 
 def address_of(allocation: Allocation) -> int:
     """Where it is."""
-    return np.frombuffer(allocation, "u1").ctypes.data
+    return int(np.frombuffer(memoryview(allocation), "u1").ctypes.data)
 
 
 def as_words(allocation: Allocation) -> NDArray[np.uint64]:
     """It as numbers of 8 bytes; the array keeps it alive."""
-    return np.frombuffer(allocation, np.uint64)
+    return np.frombuffer(memoryview(allocation), np.uint64)
+
+
+def eventually(is_so: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for what zpager's threads do in their own time and tell nobody."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"

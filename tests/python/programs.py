@@ -20,14 +20,16 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
-
 from engines import MIB, address_of, as_words, evict, make_engine, used_bytes
-from turmoil import Turmoil
+from turmoil import Turmoil, Words
+
 from zpager._core import Engine
 
 PAGE_BYTES = 4096
 HANG_SECONDS = 60
 """How long a program may go on after the time that it is meant to take."""
+
+CHILD_SECONDS = 10
 
 SIGNALS_SECONDS = 3
 SIGNAL_EVERY_SECONDS = 0.001
@@ -36,14 +38,19 @@ RSS_RAM_BYTES = 64 * MIB
 RSS_SAMPLE_SECONDS = 0.002
 
 
-def run_program(
-    name: str, *arguments: object, seconds: float = 0
-) -> subprocess.CompletedProcess[str]:
-    """Run one of the functions below, which is meant to take that long. If it hangs it ends by itself, and
-    every thread's traceback is in its stderr."""
-    command = [sys.executable, __file__, str(seconds + HANG_SECONDS), name, *map(str, arguments)]
+def command(name: str, *arguments: object, seconds: float = 0) -> list[str]:
+    """The command that runs one of the functions below, which is meant to take that long."""
+    return [sys.executable, __file__, str(seconds + HANG_SECONDS), name, *map(str, arguments)]
+
+
+def run_program(name: str, *arguments: object, seconds: float = 0) -> subprocess.CompletedProcess[str]:
+    """Run it. If it hangs it ends by itself, and every thread's traceback is in its stderr."""
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=seconds + 2 * HANG_SECONDS
+        command(name, *arguments, seconds=seconds),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds + 2 * HANG_SECONDS,
     )
 
 
@@ -95,44 +102,59 @@ def fill_and_read(faults: str, pool: str) -> None:
     # The library's own code and Python's are touched once before, so that the growth is data.
     _fill_and_read(make_engine(faults=faults, pool=pool), 16 * MIB)
     gc.collect()
+    rss_before, mappings_before = rss_bytes(), rss_of_mappings_bytes()
+    engine = make_engine(RSS_RAM_BYTES, 4 * RSS_RAM_BYTES, faults=faults, pool=pool)
     stop = threading.Event()
     rss_peak = used_peak = 0
-    ready = threading.Barrier(2)
-    rss_before = 0
 
     def sample() -> None:
-        nonlocal rss_peak, used_peak, rss_before
-        rss_before = rss_bytes()
-        ready.wait()
+        nonlocal rss_peak, used_peak
         while not stop.wait(RSS_SAMPLE_SECONDS):
             rss_peak = max(rss_peak, rss_bytes())
             used_peak = max(used_peak, used_bytes(engine.counters()))
 
     sampler = threading.Thread(target=sample)
     sampler.start()
-    ready.wait()
-    engine = make_engine(RSS_RAM_BYTES, 4 * RSS_RAM_BYTES, faults=faults, pool=pool)
-    _fill_and_read(engine, 4 * RSS_RAM_BYTES)
+    words = _fill_and_read(engine, 4 * RSS_RAM_BYTES)
     stop.set()
     sampler.join()
-    counters = engine.counters()
-    print(json.dumps({"rss_growth": rss_peak - rss_before, "used_peak": used_peak} | counters))
+    figures = {
+        "rss_growth": rss_peak - rss_before,
+        "mappings_growth": rss_of_mappings_bytes() - mappings_before,
+        "used_peak": used_peak,
+    }
+    del words
+    print(json.dumps(figures))
 
 
-def _fill_and_read(engine: Engine, size: int) -> None:
+def _fill_and_read(engine: Engine, size: int) -> Words:
     words = as_words(engine.allocate(size, 8, "words"))
     pages = words.reshape(-1, PAGE_BYTES // 8)
     row = np.arange(PAGE_BYTES // 8, dtype=np.uint64) % np.uint64(1000)
     for number in range(len(pages)):
         np.add(row, np.uint64(number), out=pages[number])
-    for number in np.random.default_rng(0).integers(len(pages), size=2 * len(pages)).tolist():
+    random = np.random.default_rng(0)
+    for _ in range(len(pages) // 4):
+        # One at a time: a list of them all would be RAM of Python's that counts as growth.
+        number = int(random.integers(len(pages)))
         page = pages[number]
         assert page[0] == number
         assert page[-1] == number + row[-1]
+    return words
 
 
 def rss_bytes() -> int:
-    """What the kernel says is resident of this process."""
+    """What the kernel counts as resident of this process, at any moment.
+
+    It is the count of smaps without the walk: a page that is moved from one mapping to another during a walk
+    is seen in both.
+    """
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * PAGE_BYTES
+
+
+def rss_of_mappings_bytes() -> int:
+    """The same as the sum over all mappings, from smaps; exact only while nothing moves."""
     with open("/proc/self/smaps_rollup", "rb") as file:
         for line in file:
             if line.startswith(b"Rss:"):
@@ -217,8 +239,11 @@ def fork_and_end(faults: str) -> None:
     assert engine is not None
     words = as_words(engine.allocate(16 * MIB, 8, "inherited"))
     words[:] = 7
+    # The child has no watchdog's thread, and at its exit Python would wait for it for ever.
+    faulthandler.cancel_dump_traceback_later()
     child = os.fork()
     if child == 0:
+        faulthandler.dump_traceback_later(CHILD_SECONDS, exit=True)
         del words
         engine = None
         gc.collect()

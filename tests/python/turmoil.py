@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from engines import as_words
 from numpy.typing import NDArray
 
-from engines import as_words
 from zpager._core import Engine
 
 Words = NDArray[np.uint64]
@@ -73,7 +73,9 @@ class Turmoil:
             self._store(memory, cell, contents(cell, _SHARED_VERSION))
         with ThreadPoolExecutor(self.threads) as executor:
             futures = [
-                executor.submit(self._work, memory, range(thread, shared.start, self.threads), shared, seconds)
+                executor.submit(
+                    self._work, memory, range(thread, shared.start, self.threads), shared, seconds
+                )
                 for thread in range(self.threads)
             ]
         return sum(future.result() for future in futures)

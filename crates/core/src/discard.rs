@@ -2,7 +2,9 @@
 //! whole region.
 //!
 //! It goes in chunks, so that the lock is never held for long. A chunk's pages are busy until
-//! its memory is unmapped: a fault on them waits, and then finds zeros.
+//! its memory is unmapped: a fault on them waits, and then finds zeros. A chunk ends before a page
+//! that another task works on, and a page that is being written is waited for, so that at the end
+//! everything has been given back.
 
 use crate::budget::Use;
 use crate::engine::Core;
@@ -55,8 +57,14 @@ impl Discard {
         if let Some(first) = self.region {
             core.regions.close(first);
         }
-        self.chunk = (self.end.0 - self.next.0).min(CHUNK_PAGES);
-        if self.chunk().any(|page| core.pages.get(page).busy) {
+        let most = (self.end.0 - self.next.0).min(CHUNK_PAGES);
+        let is_in_use = |page| {
+            let entry = core.pages.get(page);
+            let is_staged = matches!(entry.state, State::SwapCache | State::Writing);
+            entry.busy || (is_staged && core.swap_cache.is_being_read(StagingSlot(entry.frame)))
+        };
+        self.chunk = (0..most).take_while(|offset| !is_in_use(self.next.plus(*offset))).count() as u32;
+        if self.chunk == 0 {
             return Next::Wait;
         }
         self.is_mapped = false;
@@ -65,14 +73,13 @@ impl Discard {
             let entry = core.pages.get(page);
             match entry.state {
                 State::Resident => core.lists.take_off(entry.frame),
-                State::SwapCache | State::Writing => {
+                State::SwapCache => {
                     let staging = StagingSlot(entry.frame);
-                    if core.swap_cache.abandon(staging) {
-                        self.release.push(staging);
-                    }
-                    // Whoever is writing the page gives its slot of the device back.
-                    core.pages.clear(page);
+                    let is_ours = core.swap_cache.take_back(staging);
+                    assert!(is_ours, "{page:?} is being read");
+                    self.release.push(staging);
                 }
+                State::Writing => unreachable!("{page:?} is being read"),
                 State::Empty | State::Zcache | State::Device | State::Lost => {}
             }
             self.is_mapped |= matches!(entry.state, State::Resident | State::Lost);
@@ -92,8 +99,8 @@ impl Discard {
                     core.drop_copy(entry.backing);
                 }
                 State::Zcache | State::Device => core.drop_copy(entry.backing),
-                State::SwapCache | State::Writing => unreachable!("{page:?} was taken out by the plan"),
-                State::Empty | State::Lost => {}
+                State::SwapCache | State::Empty | State::Lost => {}
+                State::Writing => unreachable!("{page:?} was not in use"),
             }
             core.pages.clear(page);
         }

@@ -188,27 +188,19 @@ impl SwapCache {
         matches!(self.places[slot.index()].holds, Holds::Read { .. })
     }
 
-    /// The page goes back to the program. `true`: its memory is the caller's to move. `false`:
-    /// a task reads it, so it can only be copied; the caller is a reader itself from now on.
+    /// The page goes back to the program, or is discarded. `true`: its memory is the caller's to
+    /// move or release. `false`: a task reads it, so it can only be copied; the caller is a reader
+    /// itself from now on.
     pub fn take_back(&mut self, slot: StagingSlot) -> bool {
-        let is_callers = self.abandon(slot);
-        if let Holds::Read { readers, .. } = &mut self.places[slot.index()].holds {
-            *readers += 1;
-        }
-        is_callers
-    }
-
-    /// Nobody wants the page any more. `true`: its memory is the caller's to release. `false`: a
-    /// task reads it, and will release it.
-    pub fn abandon(&mut self, slot: StagingSlot) -> bool {
         match &mut self.places[slot.index()].holds {
             Holds::Idle => {
                 self.unlink(slot);
                 self.places[slot.index()].holds = Holds::Emptying;
                 true
             }
-            Holds::Read { is_orphan, .. } if !*is_orphan => {
+            Holds::Read { readers, is_orphan } if !*is_orphan => {
                 *is_orphan = true;
+                *readers += 1;
                 false
             }
             holds => unreachable!("{slot:?} holds {holds:?}"),

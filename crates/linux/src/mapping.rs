@@ -49,6 +49,21 @@ impl Mapping {
         }
     }
 
+    /// Maps a page that reads as zeros in every forked child.
+    pub fn wiped_on_fork() -> io::Result<Self> {
+        let mapping = Self::new(1)?;
+        // SAFETY: advice about a page of ours.
+        unsafe {
+            let address = mapping.base.as_ptr().cast();
+            for advice in [libc::MADV_DOFORK, libc::MADV_WIPEONFORK] {
+                if libc::madvise(address, mapping.bytes(), advice) != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+        }
+        Ok(mapping)
+    }
+
     /// The first page.
     pub fn base(&self) -> NonNull<Page> {
         self.base

@@ -445,7 +445,7 @@ impl Shared {
 
     fn reclaim(&self, demand: Demand) -> Reclaimed {
         let mut task = self.on_demand.lock().expect("no panic under the lock");
-        task.begin(demand, &self.lock().core);
+        task.begin(demand);
         self.drive(&mut *task);
         let frames = self.lock().core.frames_for_faults();
         Reclaimed {

@@ -7,31 +7,43 @@
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use zpager_core::fault::{Access, Outcome};
+use zpager_core::page::PAGE_BYTES;
 
 use crate::error::Error;
 use crate::handler_thread;
+use crate::mapping::Mapping;
 use crate::pager::Shared;
 
 const PAGERS_MAX: usize = 64;
 
-/// A pager in signal mode: its window, for the handler to find.
+/// A pager in signal mode: its window, for the handler to find. Zeros are no pager.
 struct Registered {
     start: AtomicUsize,
     end: AtomicUsize,
     shared: AtomicPtr<Shared>,
 }
 
-static REGISTERED: [Registered; PAGERS_MAX] = [const {
-    Registered {
-        start: AtomicUsize::new(0),
-        end: AtomicUsize::new(0),
-        shared: AtomicPtr::new(std::ptr::null_mut()),
+/// All of them, in a page that is wiped on fork: a child has none of its parent's memory, may
+/// have a pager of its own at the same addresses, and must never serve a fault through what it
+/// inherited, which would act on its parent.
+static REGISTERED: OnceLock<&'static [Registered; PAGERS_MAX]> = OnceLock::new();
+
+const _: () = assert!(size_of::<[Registered; PAGERS_MAX]>() <= PAGE_BYTES);
+
+fn registered() -> std::io::Result<&'static [Registered; PAGERS_MAX]> {
+    if let Some(registered) = REGISTERED.get() {
+        return Ok(registered);
     }
-}; PAGERS_MAX];
+    let page = Mapping::wiped_on_fork()?;
+    // SAFETY: the page is as large, aligned, zero, and never unmapped; atomics of zeros are valid.
+    let registered = unsafe { page.base().cast::<[Registered; PAGERS_MAX]>().as_ref() };
+    std::mem::forget(page);
+    Ok(REGISTERED.get_or_init(|| registered))
+}
 
 /// Serialises changes of the table and of the process's handler.
 static CHANGING: Mutex<()> = Mutex::new(());
@@ -47,8 +59,10 @@ static PREVIOUS: Previous = Previous(UnsafeCell::new(MaybeUninit::zeroed()));
 /// Enters a pager, and sees that our handler is in place.
 pub fn register(shared: &std::sync::Arc<Shared>) -> Result<(), Error> {
     let _changing = CHANGING.lock().expect("nothing panics under this lock");
-    install().map_err(|error| Error::Device("no handler for SIGBUS could be installed".into(), error))?;
-    let free = REGISTERED.iter().find(|entry| entry.shared.load(Ordering::Relaxed).is_null());
+    let unable = |error| Error::Device("no handler for SIGBUS could be installed".into(), error);
+    let registered = registered().map_err(unable)?;
+    install().map_err(unable)?;
+    let free = registered.iter().find(|entry| entry.shared.load(Ordering::Relaxed).is_null());
     let entry = free.ok_or_else(|| {
         Error::Configuration(format!("more than {PAGERS_MAX} pagers with faults=\"signal\" at the same time"))
     })?;
@@ -63,7 +77,8 @@ pub fn register(shared: &std::sync::Arc<Shared>) -> Result<(), Error> {
 pub fn unregister(shared: &std::sync::Arc<Shared>) {
     let _changing = CHANGING.lock().expect("nothing panics under this lock");
     let pointer = std::sync::Arc::as_ptr(shared).cast_mut();
-    let entry = REGISTERED.iter().find(|entry| entry.shared.load(Ordering::Relaxed) == pointer);
+    let mut registered = REGISTERED.get().expect("a pager was registered").iter();
+    let entry = registered.find(|entry| entry.shared.load(Ordering::Relaxed) == pointer);
     let entry = entry.expect("it was registered");
     entry.start.store(0, Ordering::Relaxed);
     entry.end.store(0, Ordering::Relaxed);
@@ -95,7 +110,7 @@ fn install() -> std::io::Result<()> {
 }
 
 fn find(address: usize) -> Option<*const Shared> {
-    let entry = REGISTERED.iter().find(|entry| {
+    let entry = REGISTERED.get()?.iter().find(|entry| {
         let start = entry.start.load(Ordering::Acquire);
         start != 0 && (start..entry.end.load(Ordering::Relaxed)).contains(&address)
     })?;

@@ -53,6 +53,7 @@ pub struct Reclaim {
     running: Option<Job>,
     /// The last batch from the swap cache got nowhere: the device is full, or fails.
     is_stuck: bool,
+    achieved: u64,
     unmap: Unmap,
     swap_out: SwapOut,
     unuse: Unuse,
@@ -71,6 +72,7 @@ impl Reclaim {
         Reclaim {
             running: None,
             is_stuck: false,
+            achieved: 0,
             unmap: Unmap::new(),
             swap_out: SwapOut::new(),
             unuse: Unuse::new(),
@@ -100,20 +102,23 @@ impl Reclaim {
             (Job::Unuse, eviction::is_last_resort(core)),
         ];
         for (job, is_due) in order {
-            if is_due && self.plan(job, core, workspace) == Step::CarryOut {
+            // Packing the pool tighter is cheaper than unuse, where that frees a frame.
+            if !is_due || (job == Job::Unuse && core.compact(BATCH as u32) > 0) {
+                continue;
+            }
+            if self.plan(job, BATCH, core, workspace) == Step::CarryOut {
                 return Step::CarryOut;
             }
         }
         Step::NothingToDo
     }
 
-    /// Plans this job, whatever else would help.
-    pub fn plan(&mut self, job: Job, core: &mut Core, workspace: &mut Workspace) -> Step {
+    /// Plans this job, whatever else would help. It unmaps at most `pages_max`.
+    pub fn plan(&mut self, job: Job, pages_max: usize, core: &mut Core, workspace: &mut Workspace) -> Step {
         let is_planned = match job {
-            Job::Unmap => self.unmap.plan(core),
+            Job::Unmap => self.unmap.plan(core, pages_max),
             Job::SwapOut => self.swap_out.plan(core),
-            // Packing the pool tighter is cheaper, where that frees a frame.
-            Job::Unuse => core.compact(BATCH as u32) == 0 && self.unuse.plan(core, workspace),
+            Job::Unuse => self.unuse.plan(core, workspace),
             Job::Release => self.release.plan(core),
         };
         if !is_planned {
@@ -126,13 +131,22 @@ impl Reclaim {
     /// Commits the job that runs.
     pub fn commit(&mut self, core: &mut Core, now_us: u64, workspace: &mut Workspace) -> Step {
         let job = self.running.expect("a job runs");
+        let unuses_before = core.counters.unuses;
+        self.achieved = 0;
         let (goes_on, has_helped) = match job {
-            Job::Unmap => (false, self.unmap.commit(core)),
+            Job::Unmap => {
+                self.achieved = self.unmap.commit(core) as u64;
+                (false, self.achieved > 0)
+            }
             Job::SwapOut => {
                 let goes_on = self.swap_out.commit(core, workspace, now_us);
                 (goes_on, self.swap_out.has_helped())
             }
-            Job::Unuse => (self.unuse.commit(core, now_us), true),
+            Job::Unuse => {
+                let goes_on = self.unuse.commit(core, now_us);
+                self.achieved = core.counters.unuses - unuses_before;
+                (goes_on, true)
+            }
             Job::Release => {
                 self.release.commit(core);
                 (false, true)
@@ -155,6 +169,11 @@ impl Reclaim {
             Job::Unuse => self.unuse.carry_out(world, workspace),
             Job::Release => self.release.carry_out(world),
         }
+    }
+
+    /// Pages that were unmapped, or units that were unused, by the job that was finished last.
+    pub fn achieved(&self) -> u64 {
+        self.achieved
     }
 
     /// Whether a job is under way.

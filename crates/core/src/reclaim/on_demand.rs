@@ -11,7 +11,8 @@ use crate::zcache::codec::CodecKind;
 pub enum Demand {
     /// Unmap so many pages, and get the swap cache empty.
     Pages(u64),
-    /// Unuse so many units of the pool, and get their pages written.
+    /// Unuse so many units of the pool, as far as none of their pages is just in use, and get
+    /// their pages written.
     Units(u64),
     /// Make so many frames free for faults, and more than that no longer.
     Frames(u32),
@@ -23,8 +24,8 @@ pub struct ReclaimOnDemand {
     reclaim: Reclaim,
     demand: Demand,
     done: u64,
-    /// Counter that `done` is the difference of.
-    before: u64,
+    /// Units that were tried: pages of some may be in use.
+    attempts: u64,
 }
 
 impl ReclaimOnDemand {
@@ -35,7 +36,7 @@ impl ReclaimOnDemand {
             reclaim: Reclaim::new(),
             demand: Demand::Frames(0),
             done: 0,
-            before: 0,
+            attempts: 0,
         }
     }
 
@@ -45,10 +46,10 @@ impl ReclaimOnDemand {
     }
 
     /// A demand arrives.
-    pub fn begin(&mut self, demand: Demand, core: &Core) {
+    pub fn begin(&mut self, demand: Demand) {
         self.demand = demand;
         self.done = 0;
-        self.before = self.progress(core);
+        self.attempts = 0;
     }
 
     /// How many pages or units it was.
@@ -56,31 +57,28 @@ impl ReclaimOnDemand {
         self.done
     }
 
-    fn progress(&self, core: &Core) -> u64 {
-        match self.demand {
-            Demand::Pages(_) => core.counters.unmapped,
-            Demand::Units(_) => core.counters.unuses,
-            Demand::Frames(_) => 0,
-        }
-    }
-
     fn next_step(&mut self, core: &mut Core, now_us: u64) -> Step {
-        let ReclaimOnDemand { reclaim, workspace, .. } = self;
+        let ReclaimOnDemand { reclaim, workspace, demand, done, attempts } = self;
         if reclaim.is_running() {
-            return reclaim.commit(core, now_us, workspace);
+            let step = reclaim.commit(core, now_us, workspace);
+            *done += reclaim.achieved();
+            return step;
         }
-        self.done = self.progress(core) - self.before;
-        let ReclaimOnDemand { reclaim, workspace, .. } = self;
-        let job = match self.demand {
+        let job = match *demand {
             Demand::Frames(wanted) if core.frames_for_faults() >= wanted => return Step::NothingToDo,
             Demand::Frames(_) => return reclaim.locked(core, now_us, workspace),
-            Demand::Pages(wanted) if self.done < wanted && core.swap_cache.length() == 0 => Job::Unmap,
-            Demand::Units(wanted) if self.done < wanted && core.swap_cache.unused() == 0 => Job::Unuse,
+            Demand::Pages(wanted) if *done < wanted && core.swap_cache.length() == 0 => Job::Unmap,
+            Demand::Units(wanted) if *attempts < wanted && core.swap_cache.unused() == 0 => Job::Unuse,
             Demand::Pages(_) if core.swap_cache.length() > 0 => Job::SwapOut,
             Demand::Units(_) if core.swap_cache.unused() > 0 => Job::SwapOut,
             Demand::Pages(_) | Demand::Units(_) => return Step::NothingToDo,
         };
-        reclaim.plan(job, core, workspace)
+        *attempts += u64::from(job == Job::Unuse);
+        let pages_left = match *demand {
+            Demand::Pages(wanted) => wanted.saturating_sub(*done),
+            Demand::Units(_) | Demand::Frames(_) => 0,
+        };
+        reclaim.plan(job, pages_left as usize, core, workspace)
     }
 }
 

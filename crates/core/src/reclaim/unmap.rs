@@ -31,14 +31,14 @@ impl Unmap {
         Unmap { clean: Vec::with_capacity(BATCH), dirty: Vec::with_capacity(BATCH), moved: 0 }
     }
 
-    /// Isolates a batch. `false`: there is nothing to unmap.
-    pub fn plan(&mut self, core: &mut Core) -> bool {
+    /// Isolates a batch of at most `most` pages. `false`: there is nothing to unmap.
+    pub fn plan(&mut self, core: &mut Core, most: usize) -> bool {
         self.clean.clear();
         self.dirty.clear();
         self.moved = 0;
         core.lists.balance(BATCH as u32);
         for _ in 0..SCAN_MAX {
-            if self.clean.len() + self.dirty.len() == BATCH {
+            if self.clean.len() + self.dirty.len() == most.min(BATCH) {
                 break;
             }
             let oldest =
@@ -70,8 +70,8 @@ impl Unmap {
         }
     }
 
-    /// `false`: every page was pinned.
-    pub fn commit(&mut self, core: &mut Core) -> bool {
+    /// How many pages are out of sight: none, if every page was pinned.
+    pub fn commit(&mut self, core: &mut Core) -> usize {
         for &page in &self.clean {
             let entry = core.pages.get(page);
             let state = match entry.backing {
@@ -84,7 +84,6 @@ impl Unmap {
         }
         core.budget.give_back(Use::Resident, self.clean.len() as u32);
         core.counters.clean_drops += self.clean.len() as u64;
-        core.counters.unmapped += self.clean.len() as u64 + u64::from(self.moved.count_ones());
         for (index, &(page, slot)) in self.dirty.iter().enumerate() {
             let entry = core.pages.get(page);
             if self.moved >> index & 1 != 0 {
@@ -101,7 +100,9 @@ impl Unmap {
                 core.counters.unmap_busy += 1;
             }
         }
-        !self.clean.is_empty() || self.moved != 0
+        let unmapped = self.clean.len() + self.moved.count_ones() as usize;
+        core.counters.unmapped += unmapped as u64;
+        unmapped
     }
 }
 

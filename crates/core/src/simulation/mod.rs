@@ -239,7 +239,7 @@ impl Simulation {
             }
             let count = u64::from(self.random.below(40));
             let demand = self.random.choose(&[Demand::Pages(count), Demand::Units(count / 8)]);
-            self.on_demand.task.begin(demand, &self.core);
+            self.on_demand.task.begin(demand);
             self.on_demand.is_running = true;
         }
         let world = World { memory: &self.memory, device: &self.device };
