@@ -309,7 +309,7 @@ def test_a_thousand_arrays_come_and_go_and_addresses_are_used_again(faults: str)
         counters = engine.counters()
         for name in ("managed_bytes", "resident_bytes", "pool_bytes"):
             assert counters[name] == 0, name
-        # A write that is on its way keeps its slots to its end.
+        # A page that was touched while it was being written keeps its slot to the end of the write.
         eventually(lambda: engine.counters()["swap_used_bytes"] == 0)
         engine.check()
     assert is_reused

@@ -248,12 +248,12 @@ class EngineBesideBytearrays(RuleBasedStateMachine):
     @rule(pages=st.integers(0, 3) | st.integers(0, 2 * RAM_BYTES // PAGE_BYTES))
     def reclaim(self, pages: int) -> None:
         self.step(f"reclaim({pages})")
-        self.engine.reclaim(pages)
+        assert self.engine.reclaim(pages) <= pages
 
     @rule(units=st.integers(0, 3) | st.integers(0, 2 * POOL_LIMIT_BYTES // PAGE_BYTES))
     def unuse(self, units: int) -> None:
         self.step(f"unuse({units})")
-        self.engine.unuse(units)
+        assert self.engine.unuse(units) <= units
 
     @precondition(lambda self: self.live)
     @invariant()
@@ -274,7 +274,7 @@ class EngineBesideBytearrays(RuleBasedStateMachine):
         counters = self.engine.counters()
         for name in ("managed_bytes", "resident_bytes", "pool_bytes", "stored_pages"):
             assert counters[name] == 0, name
-        # A write that is on its way keeps its slots to its end.
+        # A page that was touched while it was being written keeps its slot to the end of the write.
         eventually(lambda: self.engine.counters()["swap_used_bytes"] == 0)
         self.engine.check()
         assert self.engine.close()
