@@ -82,6 +82,8 @@ class Stats:
     """Pages read from the swap file."""
     faults_write_protect: int
     """First writes to a page that was clean."""
+    faults_given_up: int
+    """Faults that ended in SIGBUS, because for half a minute no RAM could be freed."""
     readahead_pages: int
     """Pages brought along with a sequential fault."""
 
@@ -276,6 +278,7 @@ class Stats:
                     ("from zcache", f"{self.faults_zcache:,}", ""),
                     ("from device", f"{self.faults_device:,}", ""),
                     ("write-protect", f"{self.faults_write_protect:,}", ""),
+                    ("given up", f"{self.faults_given_up:,}", ""),
                     ("readahead", f"{self.readahead_pages:,}", "pages brought along"),
                     ("refaults", f"{self.refaults:,}", f"{self.activations:,} made active"),
                     (

@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::task::BATCH;
+
 /// Bytes of a page, and of the page frame that holds it.
 pub const PAGE_BYTES: usize = 4096;
 
@@ -15,8 +17,8 @@ impl Page {
     pub const ZERO: Page = Page([0; PAGE_BYTES]);
 }
 
-/// A page of zeros to copy from.
-pub static ZEROS: Page = Page::ZERO;
+/// A batch of pages of zeros, to copy from.
+pub static ZEROS: [Page; BATCH] = [const { Page::ZERO }; BATCH];
 
 impl Deref for Page {
     type Target = [u8; PAGE_BYTES];

@@ -36,6 +36,8 @@ counters! {
     faults_device,
     /// First writes to clean pages.
     faults_write_protect,
+    /// Ended in an error because no frame could be had for a long time.
+    faults_given_up,
     /// Pages brought in that nobody had touched yet.
     readahead_pages,
     /// Pages that came back after they were evicted.

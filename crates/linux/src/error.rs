@@ -25,7 +25,9 @@ impl fmt::Display for Error {
                 formatter.write_str(text)
             }
             Error::Device(text, cause) => write!(formatter, "{text}: {cause}"),
-            Error::Closed => formatter.write_str("this pager is closed; make a new one"),
+            Error::Closed => {
+                formatter.write_str("this pager is closed, or its parent process's; make a new one")
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ impl Stop {
 
 static ONE: u64 = 1;
 
-/// Whether any page outside of all regions was poisoned.
+/// Whether any page was poisoned whose contents are not lost.
 static HAS_POISONED: AtomicBool = AtomicBool::new(false);
 
 pub fn has_poisoned() -> bool {
@@ -69,15 +69,14 @@ pub fn run(shared: &Shared, mut task: FaultTask, stop: &Stop) {
                 std::hint::spin_loop();
                 continue;
             };
-            match shared.serve(&mut task, fault.address, fault.access, fault.was_mapped) {
-                Outcome::Resolved => {}
-                Outcome::Lost => report("the contents of this page are lost", fault.address),
-                Outcome::OutOfBounds => {
-                    report("no array has this page (any more)", fault.address);
-                    HAS_POISONED.store(true, Ordering::Relaxed);
-                    if userfaultfd.poison(fault.address, PAGE_BYTES).is_err() {
-                        let _ = userfaultfd.wake(fault.address, PAGE_BYTES);
-                    }
+            let outcome = shared.serve(&mut task, fault.address, fault.access, fault.was_mapped);
+            if outcome != Outcome::Resolved {
+                report(outcome, fault.address);
+            }
+            if matches!(outcome, Outcome::OutOfBounds | Outcome::NoRoom) {
+                HAS_POISONED.store(true, Ordering::Relaxed);
+                if userfaultfd.poison(fault.address, PAGE_BYTES).is_err() {
+                    let _ = userfaultfd.wake(fault.address, PAGE_BYTES);
                 }
             }
             idle_since = Instant::now();
@@ -87,7 +86,13 @@ pub fn run(shared: &Shared, mut task: FaultTask, stop: &Stop) {
 
 /// Says on stderr why an access is about to end in SIGBUS. Without the lock of `std`'s stderr,
 /// which the program may hold just now.
-pub fn report(what: &str, address: usize) {
+pub fn report(outcome: Outcome, address: usize) {
+    let what = match outcome {
+        Outcome::Resolved => return,
+        Outcome::Lost => "the contents of this page are lost: the swap device or RAM has failed",
+        Outcome::OutOfBounds => "no array has this page (any more)",
+        Outcome::NoRoom => "no RAM can be freed: the swap device is full or fails, or pages are pinned",
+    };
     const LINE_BYTES_MAX: usize = 160;
     let mut line = [0_u8; LINE_BYTES_MAX];
     let mut rest = &mut line[..];

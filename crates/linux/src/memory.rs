@@ -144,6 +144,11 @@ impl ManagedMemory {
                     attempts_left -= 1;
                     thread::sleep(Duration::from_millis(1));
                 }
+                // Only the pager maps pages here, so it can only be the mark of a poisoned one.
+                Err(Some(libc::EEXIST)) if attempts_left > 0 => {
+                    attempts_left -= 1;
+                    self.unmap(std::iter::once(target + copied * PAGE_BYTES));
+                }
                 Err(Some(libc::EEXIST)) => panic!("a page is mapped that only the pager may map"),
                 Err(_) => break,
             }
@@ -221,7 +226,7 @@ impl Memory for ManagedMemory {
     }
 
     fn wake(&self, page: PageNumber) -> bool {
-        let zeros: *const u8 = ZEROS.as_ptr();
+        let zeros: *const u8 = ZEROS[0].as_ptr();
         let (_, result) = self.userfaultfd.copy(self.of_page(page), zeros, PAGE_BYTES, false);
         let was_there = result.is_err();
         if was_there {

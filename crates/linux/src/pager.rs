@@ -96,6 +96,12 @@ struct State {
     is_stopping: bool,
 }
 
+struct FaultTasks {
+    free: Vec<FaultTask>,
+    /// Threads that wait for one.
+    waiting: u32,
+}
+
 /// What the pager's threads share.
 pub(crate) struct Shared {
     state: Mutex<State>,
@@ -106,7 +112,7 @@ pub(crate) struct Shared {
     pub(crate) memory: ManagedMemory,
     device: SwapFile,
     /// Tasks for faults in signal mode.
-    fault_tasks: Mutex<Vec<FaultTask>>,
+    fault_tasks: Mutex<FaultTasks>,
     fault_task_free: Condvar,
     on_demand: Mutex<ReclaimOnDemand>,
     began: Instant,
@@ -117,7 +123,6 @@ pub(crate) struct Shared {
 pub struct Pager {
     shared: Arc<Shared>,
     options: Options,
-    delivery: Delivery,
     stop: Stop,
     threads: Vec<JoinHandle<()>>,
     process: u32,
@@ -194,24 +199,26 @@ impl Pager {
             kswapd_wanted: Condvar::new(),
             memory,
             device,
-            fault_tasks: Mutex::new(fault_tasks),
+            fault_tasks: Mutex::new(FaultTasks { free: fault_tasks, waiting: 0 }),
             fault_task_free: Condvar::new(),
             on_demand: Mutex::new(on_demand),
             began: Instant::now(),
         });
         let stop = Stop::new().map_err(|error| Error::Device("no eventfd".into(), error))?;
-        let mut threads = vec![spawn("zpager-kswapd", {
-            let shared = Arc::clone(&shared);
+        // Dropped where a later step fails, it ends the threads that run already.
+        let mut pager = Pager { shared, options, stop, threads: Vec::new(), process: std::process::id() };
+        pager.threads.push(spawn("zpager-kswapd", {
+            let shared = Arc::clone(&pager.shared);
             move || shared.run_kswapd(kswapd)
-        })?];
+        })?);
         match handler_task {
-            Some(task) => threads.push(spawn("zpager-faults", {
-                let (shared, stop) = (Arc::clone(&shared), stop.clone());
+            Some(task) => pager.threads.push(spawn("zpager-faults", {
+                let (shared, stop) = (Arc::clone(&pager.shared), pager.stop.clone());
                 move || handler_thread::run(&shared, task, &stop)
             })?),
-            None => signal_mode::register(&shared)?,
+            None => signal_mode::register(&pager.shared)?,
         }
-        Ok(Arc::new(Pager { shared, options, delivery, stop, threads, process: std::process::id() }))
+        Ok(Arc::new(pager))
     }
 
     /// What it was asked to be.
@@ -227,6 +234,9 @@ impl Pager {
     /// Gives out memory, which reads as zeros. `item_bytes`: the size of what it will hold, by
     /// which pages are shuffled before they are compressed; 1 is not at all.
     pub fn allocate(self: &Arc<Self>, bytes: u64, item_bytes: u8) -> Result<Region, Error> {
+        if self.options.faults == Delivery::Signal {
+            signal_mode::require_handler()?;
+        }
         let page_count = u32::try_from(bytes.div_ceil(PAGE_BYTES as u64).max(1)).unwrap_or(u32::MAX);
         let _blocked = SignalsBlocked::new();
         loop {
@@ -319,7 +329,7 @@ impl Drop for Pager {
             std::mem::forget(Arc::clone(&self.shared));
             return;
         }
-        if self.delivery == Delivery::Signal {
+        if self.options.faults == Delivery::Signal {
             signal_mode::unregister(&self.shared);
         }
         {
@@ -421,7 +431,7 @@ impl Shared {
         was_mapped: bool,
     ) -> Outcome {
         let page = PageNumber(((address - self.memory.window.address(0)) / PAGE_BYTES) as u32);
-        task.begin(page, access, was_mapped, self.now_us());
+        task.begin(page, access, was_mapped);
         self.drive(task);
         task.outcome()
     }
@@ -430,16 +440,21 @@ impl Shared {
     pub(crate) fn serve_here(&self, address: usize, access: Access, was_mapped: bool) -> Outcome {
         let mut tasks = self.fault_tasks.lock().expect("no panic under the lock");
         let mut task = loop {
-            match tasks.pop() {
-                Some(task) => break task,
-                None => tasks = self.fault_task_free.wait(tasks).expect("no panic under the lock"),
+            if let Some(task) = tasks.free.pop() {
+                break task;
             }
+            tasks.waiting += 1;
+            tasks = self.fault_task_free.wait(tasks).expect("no panic under the lock");
+            tasks.waiting -= 1;
         };
         drop(tasks);
         let outcome = self.serve(&mut task, address, access, was_mapped);
+        let mut tasks = self.fault_tasks.lock().expect("no panic under the lock");
         // The list has had this length before, so this allocates nothing.
-        self.fault_tasks.lock().expect("no panic under the lock").push(task);
-        self.fault_task_free.notify_one();
+        tasks.free.push(task);
+        if tasks.waiting > 0 {
+            self.fault_task_free.notify_one();
+        }
         outcome
     }
 

@@ -7,7 +7,7 @@
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use zpager_core::fault::{Access, Outcome};
@@ -59,9 +59,9 @@ static PREVIOUS: Previous = Previous(UnsafeCell::new(MaybeUninit::zeroed()));
 /// Enters a pager, and sees that our handler is in place.
 pub fn register(shared: &std::sync::Arc<Shared>) -> Result<(), Error> {
     let _changing = CHANGING.lock().expect("nothing panics under this lock");
-    let unable = |error| Error::Device("no handler for SIGBUS could be installed".into(), error);
-    let registered = registered().map_err(unable)?;
-    install().map_err(unable)?;
+    let registered = registered()
+        .map_err(|error| Error::Device("no page for the table of pagers could be had".into(), error))?;
+    install()?;
     let free = registered.iter().find(|entry| entry.shared.load(Ordering::Relaxed).is_null());
     let entry = free.ok_or_else(|| {
         Error::Configuration(format!("more than {PAGERS_MAX} pagers with faults=\"signal\" at the same time"))
@@ -77,35 +77,63 @@ pub fn register(shared: &std::sync::Arc<Shared>) -> Result<(), Error> {
 pub fn unregister(shared: &std::sync::Arc<Shared>) {
     let _changing = CHANGING.lock().expect("nothing panics under this lock");
     let pointer = std::sync::Arc::as_ptr(shared).cast_mut();
-    let mut registered = REGISTERED.get().expect("a pager was registered").iter();
+    let Some(registered) = REGISTERED.get() else { return };
+    let mut registered = registered.iter();
     let entry = registered.find(|entry| entry.shared.load(Ordering::Relaxed) == pointer);
-    let entry = entry.expect("it was registered");
+    // It is not, where there was no place for it.
+    let Some(entry) = entry else { return };
     entry.start.store(0, Ordering::Relaxed);
     entry.end.store(0, Ordering::Relaxed);
     entry.shared.store(std::ptr::null_mut(), Ordering::Release);
 }
 
-fn install() -> std::io::Result<()> {
-    // SAFETY: `ours` is filled before it is installed; the handler has the signature that
-    // SA_SIGINFO asks for. PREVIOUS is written before our handler can run for the first time; when
-    // somebody has replaced our handler since, it is theirs that comes next, as they chain to ours.
+static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
+
+fn handler_now() -> std::io::Result<libc::sigaction> {
+    // SAFETY: zeros are a valid sigaction, which the call then fills.
     unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        match libc::sigaction(libc::SIGBUS, std::ptr::null(), &mut now) {
+            0 => Ok(now),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    }
+}
+
+/// Fails where our handler has been replaced: the next fault would end the process. It cannot be
+/// put in front again, since whoever replaced it passes foreign signals on to it.
+pub fn require_handler() -> Result<(), Error> {
+    match handler_now() {
+        Ok(now) if now.sa_sigaction == on_sigbus as *const () as usize => Ok(()),
+        _ => Err(Error::Configuration(
+            "somebody has replaced zpager's handler for SIGBUS, without which faults=\"signal\" cannot work; \
+             call faulthandler.enable() and the like before the first Pager is made, or use faults=\"thread\""
+                .into(),
+        )),
+    }
+}
+
+/// Installs our handler, once.
+fn install() -> Result<(), Error> {
+    if IS_INSTALLED.load(Ordering::Relaxed) {
+        return require_handler();
+    }
+    let unable = |error| Error::Device("no handler for SIGBUS could be installed".into(), error);
+    let previous = handler_now().map_err(unable)?;
+    // SAFETY: PREVIOUS is written before our handler can run for the first time, under `CHANGING`;
+    // `ours` is filled before it is installed, and the handler has the signature that SA_SIGINFO
+    // asks for.
+    unsafe {
+        (*PREVIOUS.0.get()).write(previous);
         let mut ours: libc::sigaction = std::mem::zeroed();
         ours.sa_sigaction = on_sigbus as *const () as usize;
         ours.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
         libc::sigfillset(&mut ours.sa_mask);
-        let mut now: libc::sigaction = std::mem::zeroed();
-        if libc::sigaction(libc::SIGBUS, std::ptr::null(), &mut now) != 0 {
-            return Err(std::io::Error::last_os_error());
-        }
-        if now.sa_sigaction == ours.sa_sigaction {
-            return Ok(());
-        }
-        (*PREVIOUS.0.get()).write(now);
         if libc::sigaction(libc::SIGBUS, &ours, std::ptr::null_mut()) != 0 {
-            return Err(std::io::Error::last_os_error());
+            return Err(unable(std::io::Error::last_os_error()));
         }
     }
+    IS_INSTALLED.store(true, Ordering::Relaxed);
     Ok(())
 }
 
@@ -123,8 +151,8 @@ extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut l
     unsafe {
         let errno = *libc::__errno_location();
         let address = (*info).si_addr() as usize;
-        // A poisoned page is a hardware error to the kernel: nothing to serve.
-        let is_fault = (*info).si_code != libc::BUS_MCEERR_AR;
+        // Not somebody's `kill`, nor a poisoned page, which is a hardware error to the kernel.
+        let is_fault = (*info).si_code == libc::BUS_ADRERR;
         if let Some(shared) = find(address).filter(|_| is_fault) {
             let (access, was_mapped) = access_of(context);
             // A pager is unregistered before it goes, and does not go as long as any of its memory
@@ -134,8 +162,7 @@ extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut l
                     *libc::__errno_location() = errno;
                     return;
                 }
-                Outcome::Lost => handler_thread::report("the contents of this page are lost", address),
-                Outcome::OutOfBounds => handler_thread::report("no array has this page (any more)", address),
+                failure => handler_thread::report(failure, address),
             }
         }
         *libc::__errno_location() = errno;

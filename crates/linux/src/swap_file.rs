@@ -13,8 +13,10 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
-use zpager_core::page::{PAGE_BYTES, Page};
+use zpager_core::page::{PAGE_BYTES, Page, ZEROS};
 use zpager_core::swap_device::swap_map::Slot;
 use zpager_core::swap_device::{DeviceError, SwapDevice};
 use zpager_core::task::BATCH;
@@ -29,15 +31,20 @@ impl SwapFile {
     pub fn new(directory: &Path, slots: u32) -> io::Result<Self> {
         let file = open_unnamed(directory)?;
         let bytes = i64::from(slots) * PAGE_BYTES as i64;
-        if bytes > 0 {
-            // SAFETY: only the file's blocks are concerned.
-            let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) };
-            if result != 0 {
-                return Err(io::Error::last_os_error());
+        // SAFETY: only the file's blocks are concerned.
+        while bytes > 0 && unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) } != 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
             }
         }
-        set_direct(&file);
-        Ok(SwapFile { file })
+        let file = SwapFile { file };
+        set_direct(&file.file, true);
+        // Some file systems take the flag and refuse the pages.
+        if slots > 0 && file.write(Slot(0), &[&ZEROS[0]]).is_err() {
+            set_direct(&file.file, false);
+        }
+        Ok(file)
     }
 
     /// Runs a vectored call to its end, also where the system does only a part at a time.
@@ -49,12 +56,18 @@ impl SwapFile {
     ) -> Result<(), DeviceError> {
         let mut offset = i64::from(first.0) * PAGE_BYTES as i64;
         let mut rest = vectors;
+        let mut attempts_left = 10;
         while !rest.is_empty() {
             // SAFETY: the vectors are pages that the caller has borrowed for the call's kind.
             let done = unsafe { call(self.file.as_raw_fd(), rest.as_ptr(), rest.len() as i32, offset) };
             if done < 0 {
                 match io::Error::last_os_error().raw_os_error() {
                     Some(libc::EINTR) => continue,
+                    Some(libc::EAGAIN | libc::ENOMEM) if attempts_left > 0 => {
+                        attempts_left -= 1;
+                        thread::sleep(Duration::from_millis(1));
+                        continue;
+                    }
                     errno => return Err(DeviceError { errno: errno.unwrap_or(libc::EIO) }),
                 }
             }
@@ -117,12 +130,14 @@ fn open_unnamed(directory: &Path) -> io::Result<File> {
     }
 }
 
-fn set_direct(file: &File) {
-    // SAFETY: changes a flag of the descriptor. A file system that cannot do it says so, and the
-    // file is used through the page cache.
+/// Turns the way past the page cache on or off. A file system that has none says so, and the file
+/// is used through the page cache.
+fn set_direct(file: &File, on: bool) {
+    // SAFETY: changes a flag of the descriptor.
     unsafe {
         let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
-        libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags | libc::O_DIRECT);
+        let flags = if on { flags | libc::O_DIRECT } else { flags & !libc::O_DIRECT };
+        libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags);
     }
 }
 

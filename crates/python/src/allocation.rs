@@ -7,10 +7,11 @@ use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use zpager_core::page::PAGE_BYTES;
+use zpager_linux::Error;
 use zpager_linux::pager::Region;
 
 use crate::engine::Live;
-use crate::errors::misconfigured;
+use crate::errors::{misconfigured, raise};
 
 /// Zeroed, writable, C-contiguous memory that may be larger than RAM: an object with the buffer protocol.
 #[pyclass(frozen, module = "zpager._core")]
@@ -54,6 +55,9 @@ impl Allocation {
             misconfigured(python, message)
         })?;
         let region = self.region();
+        if region.pager().is_elsewhere() {
+            return Err(raise(python, &Error::Closed));
+        }
         python.detach(|| {
             let first = offset.next_multiple_of(PAGE_BYTES);
             // The last page belongs to the allocation as a whole.

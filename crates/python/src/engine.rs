@@ -68,6 +68,7 @@ impl LiveState {
 pub struct Engine {
     live: Arc<Live>,
     options: Options,
+    process: u32,
 }
 
 fn parse<T: FromStr>(python: Python<'_>, name: &str, value: &str, choices: &str) -> PyResult<T> {
@@ -115,7 +116,7 @@ impl Engine {
         let last = pager.snapshot();
         let allocations = BTreeMap::new();
         let state = LiveState { allocations, made: 0, is_closed: false, pager: Some(pager), last };
-        Ok(Engine { live: Arc::new(Live(Mutex::new(state))), options })
+        Ok(Engine { live: Arc::new(Live(Mutex::new(state))), options, process: std::process::id() })
     }
 
     fn allocate(
@@ -209,8 +210,12 @@ impl Engine {
 
 impl Engine {
     fn pager(&self, python: Python<'_>) -> PyResult<Arc<Pager>> {
-        let state = self.live.lock();
-        let open = state.pager.clone().filter(|_| !state.is_closed);
+        // Nothing of the interpreter's may run under the lock: a collection could free an
+        // allocation, which takes the lock.
+        let open = {
+            let state = self.live.lock();
+            state.pager.clone().filter(|pager| !state.is_closed && !pager.is_elsewhere())
+        };
         open.ok_or_else(|| raise(python, &Error::Closed))
     }
 
@@ -227,8 +232,8 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let is_elsewhere = self.live.lock().pager.as_ref().is_some_and(|pager| pager.is_elsewhere());
-        if !is_elsewhere {
+        // In a forked child another thread may have held the lock, and does not exist.
+        if self.process == std::process::id() {
             self.end();
         }
     }

@@ -33,7 +33,8 @@ impl FromStr for EvictionKind {
 /// A quarter of the batch's size: what compresses worse than that wins little by staying.
 const HEADROOM_FRAMES: u32 = BATCH as u32 / 2;
 
-fn is_full(core: &Core) -> bool {
+/// Whether the pool could not take the next batch.
+pub fn is_full(core: &Core) -> bool {
     let arena = core.frontswap.zcache.pool.arena();
     arena.in_use() + HEADROOM_FRAMES > arena.limit()
 }

@@ -43,6 +43,7 @@ pub struct Unuse {
     items: Vec<Item>,
     /// Slots whose page is needed no more.
     release: Vec<StagingSlot>,
+    has_helped: bool,
 }
 
 impl Unuse {
@@ -52,6 +53,7 @@ impl Unuse {
             handles: Vec::with_capacity(ZPAGES_PER_UNIT_MAX),
             items: Vec::with_capacity(ZPAGES_PER_UNIT_MAX),
             release: Vec::with_capacity(ZPAGES_PER_UNIT_MAX),
+            has_helped: false,
         }
     }
 
@@ -119,6 +121,11 @@ impl Unuse {
         }
     }
 
+    /// Whether the last unit got smaller.
+    pub fn has_helped(&self) -> bool {
+        self.has_helped
+    }
+
     /// `true`: there is more to carry out.
     pub fn commit(&mut self, core: &mut Core, now_us: u64) -> bool {
         let Some(unit) = self.unit.take() else {
@@ -152,6 +159,7 @@ impl Unuse {
             core.counters.zswpwb += 1;
         }
         let freed = core.frontswap.zcache.pool.end_isolation(unit, &mut core.budget);
+        self.has_helped = freed > 0 || self.release.len() < self.items.len();
         core.counters.unuses += u64::from(freed > 0);
         !self.release.is_empty()
     }

@@ -21,7 +21,7 @@ pub mod readahead;
 use crate::budget::Use;
 use crate::engine::Core;
 use crate::eviction;
-use crate::page::{Page, PageNumber};
+use crate::page::{Page, PageNumber, ZEROS};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::lists::List;
 use crate::reclaim::{Reclaim, Step, shadow};
@@ -50,6 +50,8 @@ pub enum Outcome {
     OutOfBounds,
     /// The page's contents are lost.
     Lost,
+    /// For a long time no frame could be had: the device is full or fails, or pages are pinned.
+    NoRoom,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +89,8 @@ pub struct FaultTask {
     page: PageNumber,
     access: Access,
     was_mapped: bool,
-    began_us: u64,
+    /// When it was first looked at.
+    began_us: Option<u64>,
     phase: Phase,
     plan: Plan,
     /// The pages from `page` on.
@@ -103,6 +106,9 @@ pub struct FaultTask {
 /// How often a page is read before it counts as lost.
 const READ_ATTEMPTS: u32 = 3;
 
+/// How long a fault looks for a frame before it ends in an error: nobody waits for ever.
+const GIVE_UP_US: u64 = 30_000_000;
+
 impl FaultTask {
     /// A task with all its memory, for faults to come.
     pub fn new(codec: CodecKind) -> Self {
@@ -112,7 +118,7 @@ impl FaultTask {
             page: PageNumber(0),
             access: Access::Read,
             was_mapped: false,
-            began_us: 0,
+            began_us: None,
             phase: Phase::Plan,
             plan: Plan::Wake,
             items: Vec::with_capacity(BATCH),
@@ -129,11 +135,11 @@ impl FaultTask {
     }
 
     /// A fault arrives. `was_mapped`: the page was there, only write-protected.
-    pub fn begin(&mut self, page: PageNumber, access: Access, was_mapped: bool, now_us: u64) {
+    pub fn begin(&mut self, page: PageNumber, access: Access, was_mapped: bool) {
         self.page = page;
         self.access = access;
         self.was_mapped = was_mapped;
-        self.began_us = now_us;
+        self.began_us = None;
         self.phase = Phase::Plan;
         self.has_reclaimed = false;
         self.read_errors = 0;
@@ -300,7 +306,7 @@ impl FaultTask {
 
     fn finish(&mut self, core: &mut Core, now_us: u64) -> Next {
         core.counters.faults += 1;
-        core.counters.fault_us.record(now_us - self.began_us);
+        core.counters.fault_us.record(now_us - self.began_us.unwrap_or(now_us));
         core.committed();
         Next::Done
     }
@@ -394,12 +400,6 @@ impl FaultTask {
     fn fetch(&mut self, world: World<'_>) -> usize {
         let Workspace { compressor, bytes, pages } = &mut self.workspace;
         match self.plan {
-            Plan::Zero => {
-                for page in &mut pages[..self.items.len()] {
-                    page.fill(0);
-                }
-                self.items.len()
-            }
             Plan::Load => {
                 for (index, (item, page)) in self.items.iter().zip(pages).enumerate() {
                     match &item.loaded {
@@ -433,6 +433,7 @@ impl FaultTask {
 
 impl Task for FaultTask {
     fn locked(&mut self, core: &mut Core, now_us: u64) -> Next {
+        let began_us = *self.began_us.get_or_insert(now_us);
         match self.phase {
             Phase::Plan => self.plan(core),
             Phase::Commit => self.commit(core, now_us),
@@ -444,6 +445,11 @@ impl Task for FaultTask {
             Phase::Reclaim => match self.reclaim.locked(core, now_us, &mut self.workspace) {
                 Step::CarryOut => Next::CarryOut,
                 Step::Finished => self.go(Phase::Plan, Next::Again),
+                Step::NothingToDo if now_us - began_us > GIVE_UP_US => {
+                    core.counters.faults_given_up += 1;
+                    self.outcome = Outcome::NoRoom;
+                    Next::Done
+                }
                 Step::NothingToDo => self.go(Phase::Plan, Next::Wait),
             },
         }
@@ -471,7 +477,8 @@ impl Task for FaultTask {
                 // These bytes have nowhere to go back to: they are mapped, or the program waits.
                 while memory.map(self.page, &self.workspace.pages[..1], false) == 0 {}
             }
-            Plan::Zero | Plan::Load | Plan::Read { .. } => {
+            Plan::Zero => self.brought = memory.map(self.page, &ZEROS[..self.items.len()], false),
+            Plan::Load | Plan::Read { .. } => {
                 let good = self.fetch(world);
                 if good == 0 {
                     self.outcome = Outcome::Lost;

@@ -48,11 +48,14 @@ pub enum Job {
     Release,
 }
 
+const JOBS: usize = 4;
+
 /// One worker's jobs with their memory. Any number of workers may be at it at the same time.
 pub struct Reclaim {
     running: Option<Job>,
-    /// The last batch from the swap cache got nowhere: the device is full, or fails.
-    is_stuck: bool,
+    /// Jobs whose last run got nowhere (the device is full or fails, pages are pinned), until
+    /// another job helps: they must not keep it from its turn.
+    stuck: [bool; JOBS],
     achieved: u64,
     unmap: Unmap,
     swap_out: SwapOut,
@@ -71,7 +74,7 @@ impl Reclaim {
     pub fn new() -> Self {
         Reclaim {
             running: None,
-            is_stuck: false,
+            stuck: [false; JOBS],
             achieved: 0,
             unmap: Unmap::new(),
             swap_out: SwapOut::new(),
@@ -88,28 +91,33 @@ impl Reclaim {
     /// Commits the job that runs, or plans the one that helps most.
     pub fn locked(&mut self, core: &mut Core, now_us: u64, workspace: &mut Workspace) -> Step {
         if self.running.is_some() {
-            return self.commit(core, now_us, workspace);
+            return match self.commit(core, now_us, workspace) {
+                Step::CarryOut => Step::CarryOut,
+                Step::Finished | Step::NothingToDo => Step::Finished,
+            };
+        }
+        // Packing the pool tighter is cheaper than evicting from it, and than refusing.
+        if eviction::is_full(core) && core.compact(BATCH as u32) > 0 {
+            return Step::Finished;
         }
         let swap_cache_is_full = core.swap_cache.free_slots() <= (ZPAGES_PER_UNIT_MAX + BATCH) as u32;
         let unused_wait = core.swap_cache.unused() > 0;
         let order = [
             (Job::Release, Release::is_due(core)),
             (Job::Unuse, eviction::is_due(core)),
-            (Job::SwapOut, (swap_cache_is_full || unused_wait) && !self.is_stuck),
+            (Job::SwapOut, swap_cache_is_full || unused_wait),
             (Job::Unmap, true),
             (Job::SwapOut, true),
             (Job::Release, true),
             (Job::Unuse, eviction::is_last_resort(core)),
         ];
         for (job, is_due) in order {
-            // Packing the pool tighter is cheaper than unuse, where that frees a frame.
-            if !is_due || (job == Job::Unuse && core.compact(BATCH as u32) > 0) {
-                continue;
-            }
-            if self.plan(job, BATCH, core, workspace) == Step::CarryOut {
+            let is_tried = is_due && !self.stuck[job as usize];
+            if is_tried && self.plan(job, BATCH, core, workspace) == Step::CarryOut {
                 return Step::CarryOut;
             }
         }
+        self.stuck = [false; JOBS];
         Step::NothingToDo
     }
 
@@ -145,7 +153,7 @@ impl Reclaim {
             Job::Unuse => {
                 let goes_on = self.unuse.commit(core, now_us);
                 self.achieved = core.counters.unuses - unuses_before;
-                (goes_on, true)
+                (goes_on, self.unuse.has_helped())
             }
             Job::Release => {
                 self.release.commit(core);
@@ -157,8 +165,13 @@ impl Reclaim {
             return Step::CarryOut;
         }
         self.running = None;
-        self.is_stuck = job == Job::SwapOut && !has_helped;
-        if has_helped { Step::Finished } else { Step::NothingToDo }
+        if has_helped {
+            self.stuck = [false; JOBS];
+            Step::Finished
+        } else {
+            self.stuck[job as usize] = true;
+            Step::NothingToDo
+        }
     }
 
     /// Does what was planned.

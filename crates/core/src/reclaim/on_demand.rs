@@ -59,13 +59,16 @@ impl ReclaimOnDemand {
 
     fn next_step(&mut self, core: &mut Core, now_us: u64) -> Step {
         let ReclaimOnDemand { reclaim, workspace, demand, done, attempts } = self;
-        if reclaim.is_running() {
+        let is_for_frames = matches!(demand, Demand::Frames(_));
+        if reclaim.is_running() && !is_for_frames {
             let step = reclaim.commit(core, now_us, workspace);
             *done += reclaim.achieved();
             return step;
         }
         let job = match *demand {
-            Demand::Frames(wanted) if core.frames_for_faults() >= wanted => return Step::NothingToDo,
+            Demand::Frames(wanted) if !reclaim.is_running() && core.frames_for_faults() >= wanted => {
+                return Step::NothingToDo;
+            }
             Demand::Frames(_) => return reclaim.locked(core, now_us, workspace),
             Demand::Pages(wanted) if *done < wanted && core.swap_cache.length() == 0 => Job::Unmap,
             Demand::Units(wanted) if *attempts < wanted && core.swap_cache.unused() == 0 => Job::Unuse,

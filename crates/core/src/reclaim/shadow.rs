@@ -15,6 +15,11 @@ pub fn of_now(core: &mut Core) -> u32 {
     core.evictions as u32 % FRAME_LIMIT
 }
 
+/// The shadow of a page that was evicted long ago: from zcache, where it was the coldest.
+pub fn of_long_ago(core: &Core) -> u32 {
+    (core.evictions as u32).wrapping_add(FRAME_LIMIT / 2) % FRAME_LIMIT
+}
+
 /// Whether a page with this shadow left only recently.
 pub fn is_recent(core: &Core, shadow: u32) -> bool {
     let distance = (core.evictions as u32).wrapping_sub(shadow) % FRAME_LIMIT;

@@ -233,12 +233,14 @@ impl SwapOut {
                 self.leave(core, write.staging);
             } else if write.is_written {
                 core.swap_map.set_checksum(write.slot, write.checksum);
-                if let Some(unused_us) = core.swap_cache.unused_us(write.staging) {
+                let frame = if let Some(unused_us) = core.swap_cache.unused_us(write.staging) {
                     let waited_us = (now_us as u32).wrapping_sub(unused_us);
                     core.counters.unuse_to_write_us.record(waited_us.into());
                     core.counters.written_back_pages += 1;
-                }
-                let frame = shadow::of_now(core);
+                    shadow::of_long_ago(core)
+                } else {
+                    shadow::of_now(core)
+                };
                 let backing = Backing::Slot(write.slot);
                 core.pages.set(write.page, Entry { state: State::Device, busy: false, backing, frame });
                 self.leave(core, write.staging);

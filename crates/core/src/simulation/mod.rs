@@ -347,7 +347,7 @@ impl Simulation {
             }
             None => {
                 let was_mapped = self.memory.access(page, false, |_| ()).is_some();
-                self.programs[program].fault.begin(page, access, was_mapped, self.now_us);
+                self.programs[program].fault.begin(page, access, was_mapped);
                 self.programs[program].next = Next::Again;
                 self.programs[program].doing = Doing::Access { page, access };
             }
@@ -365,6 +365,7 @@ impl Simulation {
                 Outcome::Resolved => self.access(program, page, access),
                 Outcome::Lost => self.lose(page),
                 Outcome::OutOfBounds => panic!("{page:?} is in no region"),
+                Outcome::NoRoom => panic!("no room for {page:?}"),
             },
             Doing::Discard { first, count, .. } => {
                 let known =
