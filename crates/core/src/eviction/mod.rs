@@ -11,7 +11,7 @@ use crate::task::BATCH;
 /// The mechanisms by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvictionKind {
-    /// The baseline that the RFC complains about.
+    /// The baseline that the RFC complains about: nothing is evicted, but as the last resort.
     None,
     /// Decompress the coldest frame's pages into the swap cache, denied.
     Unuse,
@@ -51,7 +51,8 @@ pub fn is_due(core: &Core) -> bool {
     core.config.eviction == EvictionKind::Unuse && is_full(core) && is_keeping_up
 }
 
-/// Whether a unit should go although the pool may have more, since nothing else is left to go.
+/// Whether a unit should go although the pool may have more, or never evicts: nothing else is
+/// left to go, and a fault waits for a frame.
 pub fn is_last_resort(core: &Core) -> bool {
-    core.config.eviction == EvictionKind::Unuse && core.frames_for_faults() == 0
+    core.frames_for_faults() == 0
 }

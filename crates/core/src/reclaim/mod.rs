@@ -118,7 +118,7 @@ impl Reclaim {
             }
         }
         self.stuck = [false; JOBS];
-        Step::NothingToDo
+        if core.compact(BATCH as u32) > 0 { Step::Finished } else { Step::NothingToDo }
     }
 
     /// Plans this job, whatever else would help. It unmaps at most `pages_max`.
