@@ -58,6 +58,11 @@ impl Config {
     /// The most RAM that an entry of the page table can name.
     pub const RAM_FRAMES_MAX: u32 = FRAME_LIMIT - 1;
 
+    /// Frames that the pool may waste: a thirty-second of RAM.
+    fn wasted_frames_max(&self) -> u32 {
+        self.ram_frames / 32
+    }
+
     /// Staging slots: a sixteenth of RAM is enough to notice that a page is still in use, and
     /// one unit of the pool must fit besides.
     pub fn staging_slots(&self) -> u32 {
@@ -128,7 +133,11 @@ impl Core {
             lists: Lists::new(config.ram_frames),
             swap_cache: SwapCache::new(staging_slots),
             frontswap: Frontswap {
-                zcache: Zcache { pool: config.pool.pool(arena), same_filled: SameFilled::default() },
+                zcache: Zcache {
+                    pool: config.pool.pool(arena),
+                    same_filled: SameFilled::default(),
+                    wasted_frames_max: config.wasted_frames_max(),
+                },
                 denial: Denial::new(config.window_pages),
             },
             swap_map: SwapMap::new(config.swap_slots),
@@ -189,7 +198,8 @@ impl Core {
 
     /// The most pages that could belong to regions, if none of them could be compressed.
     pub fn capacity_pages(&self) -> u32 {
-        let ram = u64::from(self.config.ram_frames - self.config.buffer_frames - self.watermarks.min);
+        let set_aside = self.config.buffer_frames + self.watermarks.min + self.config.wasted_frames_max();
+        let ram = u64::from(self.config.ram_frames - set_aside);
         let ram_left = ram - BATCH as u64 - self.swap_cache.metadata_bytes().div_ceil(PAGE_BYTES as u64);
         let slots = u64::from(self.config.swap_slots - self.swap_map.retired());
         let pages_per_table_frame = PAGE_BYTES as u64 / TABLE_BYTES_PER_PAGE;
@@ -285,6 +295,8 @@ impl Core {
         assert!(slots <= self.swap_map.used(), "{slots} pages in {} slots", self.swap_map.used());
         assert_eq!(self.budget.used(Use::Resident), resident + self.arriving, "resident frames");
         assert_eq!(self.budget.used(Use::Pool), pool.arena().in_use(), "frames of the pool");
+        let charged = u64::from(self.budget.used(Use::Metadata)) * PAGE_BYTES as u64;
+        assert!(charged >= self.metadata_bytes(), "{charged} of {} bytes of tables", self.metadata_bytes());
         for (_, page) in self.swap_cache.coldest_first() {
             assert_eq!(self.pages.get(page).state, State::SwapCache, "{page:?} is in the swap cache");
         }

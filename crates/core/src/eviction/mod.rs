@@ -44,15 +44,12 @@ pub fn has_room(core: &Core) -> bool {
     core.config.eviction == EvictionKind::Unuse || !is_full(core)
 }
 
-/// Whether the coldest unit should go now.
+/// Whether the coldest unit should go now. When nothing else is left to go and a fault waits for a
+/// frame, it goes in any case.
 pub fn is_due(core: &Core) -> bool {
     // What was taken out already has to reach the device before more is.
     let is_keeping_up = core.swap_cache.unused() < BATCH as u32;
-    core.config.eviction == EvictionKind::Unuse && is_full(core) && is_keeping_up
-}
-
-/// Whether a unit should go although the pool may have more, or never evicts: nothing else is
-/// left to go, and a fault waits for a frame.
-pub fn is_last_resort(core: &Core) -> bool {
-    core.frames_for_faults() == 0
+    // Without a slot for them its pages could only come back.
+    let has_slots = core.swap_map.has_room();
+    core.config.eviction == EvictionKind::Unuse && is_full(core) && is_keeping_up && has_slots
 }

@@ -442,7 +442,7 @@ impl Task for FaultTask {
                 core.budget.give_back(Use::SwapCache, 1);
                 self.finish(core, now_us)
             }
-            Phase::Reclaim => match self.reclaim.locked(core, now_us, &mut self.workspace) {
+            Phase::Reclaim => match self.reclaim.locked(core, now_us, &mut self.workspace, true) {
                 Step::CarryOut => Next::CarryOut,
                 Step::Finished => self.go(Phase::Plan, Next::Again),
                 Step::NothingToDo if now_us - began_us > GIVE_UP_US => {

@@ -40,7 +40,7 @@ impl Task for Kswapd {
         if !self.reclaim.is_running() && !has_work(core) {
             return Next::Done;
         }
-        match self.reclaim.locked(core, now_us, &mut self.workspace) {
+        match self.reclaim.locked(core, now_us, &mut self.workspace, false) {
             Step::CarryOut => Next::CarryOut,
             Step::Finished => Next::Again,
             Step::NothingToDo => Next::Done,

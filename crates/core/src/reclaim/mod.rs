@@ -88,8 +88,15 @@ impl Reclaim {
         100 * (4 * BATCH + 3 * ZPAGES_PER_UNIT_MAX)
     }
 
-    /// Commits the job that runs, or plans the one that helps most.
-    pub fn locked(&mut self, core: &mut Core, now_us: u64, workspace: &mut Workspace) -> Step {
+    /// Commits the job that runs, or plans the one that helps most. `is_urgent`: somebody waits for
+    /// a frame, and what frees one now may be undone later.
+    pub fn locked(
+        &mut self,
+        core: &mut Core,
+        now_us: u64,
+        workspace: &mut Workspace,
+        is_urgent: bool,
+    ) -> Step {
         if self.running.is_some() {
             return match self.commit(core, now_us, workspace) {
                 Step::CarryOut => Step::CarryOut,
@@ -109,7 +116,7 @@ impl Reclaim {
             (Job::Unmap, true),
             (Job::SwapOut, true),
             (Job::Release, true),
-            (Job::Unuse, eviction::is_last_resort(core)),
+            (Job::Unuse, is_urgent && core.frames_for_faults() == 0),
         ];
         for (job, is_due) in order {
             let is_tried = is_due && !self.stuck[job as usize];
@@ -118,7 +125,7 @@ impl Reclaim {
             }
         }
         self.stuck = [false; JOBS];
-        if core.compact(BATCH as u32) > 0 { Step::Finished } else { Step::NothingToDo }
+        if is_urgent && core.compact(BATCH as u32) > 0 { Step::Finished } else { Step::NothingToDo }
     }
 
     /// Plans this job, whatever else would help. It unmaps at most `pages_max`.
@@ -166,7 +173,10 @@ impl Reclaim {
         }
         self.running = None;
         if has_helped {
-            self.stuck = [false; JOBS];
+            // Frames that go back to the system are no reason for another job to do better.
+            if job != Job::Release {
+                self.stuck = [false; JOBS];
+            }
             Step::Finished
         } else {
             self.stuck[job as usize] = true;

@@ -69,7 +69,7 @@ impl ReclaimOnDemand {
             Demand::Frames(wanted) if !reclaim.is_running() && core.frames_for_faults() >= wanted => {
                 return Step::NothingToDo;
             }
-            Demand::Frames(_) => return reclaim.locked(core, now_us, workspace),
+            Demand::Frames(_) => return reclaim.locked(core, now_us, workspace, true),
             Demand::Pages(wanted) if *done < wanted && core.swap_cache.length() == 0 => Job::Unmap,
             Demand::Units(wanted) if *attempts < wanted && core.swap_cache.unused() == 0 => Job::Unuse,
             Demand::Pages(_) if core.swap_cache.length() > 0 => Job::SwapOut,

@@ -6,9 +6,9 @@ use crate::page::{Page, PageNumber};
 
 /// Fills a page with what it holds after write number `version`; 0 is never written: zeros.
 ///
-/// Of eight pages one is a common value, one a value of its own, one noise, and the others
+/// Noise does not compress. Otherwise, of eight pages one is a common value, one a value of its own, one noise, and the others
 /// compress from hardly at all to almost nothing.
-pub fn fill(page: PageNumber, version: u32, into: &mut Page) {
+pub fn fill(page: PageNumber, version: u32, is_noise: bool, into: &mut Page) {
     into.fill(0);
     if version == 0 {
         return;
@@ -20,6 +20,7 @@ pub fn fill(page: PageNumber, version: u32, into: &mut Page) {
         }
     };
     match (page.0 ^ version) % 8 {
+        _ if is_noise => noise(&mut into[..]),
         0 => into.fill((version % 3) as u8),
         1 => {
             let mut value = [0; 8];

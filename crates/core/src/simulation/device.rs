@@ -15,6 +15,8 @@ pub struct Failures {
     pub write_one_in: u32,
     /// Reads that fail and would succeed if they were tried again.
     pub read_one_in: u32,
+    /// Slots to which every write fails.
+    pub slot_one_in: u32,
     /// Writes of which one page ends up with a byte that is wrong.
     pub corrupt_one_in: u32,
 }
@@ -50,7 +52,12 @@ impl SimulatedDevice {
 
 impl SwapDevice for SimulatedDevice {
     fn write(&self, first: Slot, pages: &[&Page]) -> Result<(), DeviceError> {
-        let fails = self.happens(self.failures.write_one_in);
+        let bad_slot = |index: usize| {
+            let number = first.0 + index as u32;
+            self.failures.slot_one_in > 0
+                && number.wrapping_mul(2_654_435_761).is_multiple_of(self.failures.slot_one_in)
+        };
+        let fails = self.happens(self.failures.write_one_in) || (0..pages.len()).any(bad_slot);
         // A write that fails has torn some of its slots all the same.
         let written = if fails { pages.len() / 2 } else { pages.len() };
         for (index, page) in pages[..written].iter().enumerate() {

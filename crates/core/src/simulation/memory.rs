@@ -3,6 +3,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::{Cell, RefCell, UnsafeCell};
+use std::collections::HashSet;
 use std::ptr::NonNull;
 
 use super::random::Random;
@@ -28,6 +29,10 @@ struct Staged {
 pub struct SimulatedMemory {
     mapped: RefCell<Vec<Option<Mapping>>>,
     staging: Vec<Staged>,
+    /// Pages whose every access fails.
+    poisoned: RefCell<HashSet<PageNumber>>,
+    /// The frames of the pool, to make those that are released useless.
+    frames: NonNull<Page>,
     random: RefCell<Random>,
     /// One in so many calls that may fail does; 0 is none.
     refusals_one_in: u32,
@@ -35,7 +40,13 @@ pub struct SimulatedMemory {
 
 impl SimulatedMemory {
     /// Memory with nothing in it.
-    pub fn new(window_pages: u32, staging_slots: u32, seed: u64, refusals_one_in: u32) -> Self {
+    pub fn new(
+        window_pages: u32,
+        staging_slots: u32,
+        frames: &Frames,
+        seed: u64,
+        refusals_one_in: u32,
+    ) -> Self {
         let staged = || Staged {
             contents: UnsafeCell::new(Box::new(Page([GARBAGE; 4096]))),
             is_filled: Cell::new(false),
@@ -43,9 +54,16 @@ impl SimulatedMemory {
         SimulatedMemory {
             mapped: RefCell::new((0..window_pages).map(|_| None).collect()),
             staging: (0..staging_slots).map(|_| staged()).collect(),
+            poisoned: RefCell::default(),
+            frames: frames.base,
             random: RefCell::new(Random::new(seed)),
             refusals_one_in,
         }
+    }
+
+    /// Whether accesses to a page fail for good.
+    pub fn is_poisoned(&self, page: PageNumber) -> bool {
+        self.poisoned.borrow().contains(&page)
     }
 
     /// Lets the program access a page. `None`: this access faults.
@@ -97,7 +115,8 @@ impl Memory for SimulatedMemory {
                 return index;
             }
             let mapping = &mut self.mapped.borrow_mut()[first.index() + index];
-            assert!(mapping.is_none(), "{:?} is mapped already", first.plus(index as u32));
+            let number = first.plus(index as u32);
+            assert!(mapping.is_none() && !self.is_poisoned(number), "{number:?} is mapped already");
             *mapping = Some(Mapping { contents: Box::new(page.clone()), is_protected: protect });
         }
         contents.len()
@@ -148,9 +167,10 @@ impl Memory for SimulatedMemory {
     }
 
     fn stage(&self, slot: StagingSlot, contents: &Page) -> bool {
+        let refuses = self.refuses();
         // The slot counts as filled even where that failed: whoever took it releases it.
-        self.put_into(slot, Box::new(contents.clone()));
-        !self.refuses()
+        self.put_into(slot, Box::new(if refuses { Page([GARBAGE; 4096]) } else { contents.clone() }));
+        !refuses
     }
 
     fn release_staged(&self, slots: &[StagingSlot]) {
@@ -159,14 +179,22 @@ impl Memory for SimulatedMemory {
         }
     }
 
-    fn release_frames(&self, _frames: &[FrameIndex]) {}
+    fn release_frames(&self, frames: &[FrameIndex]) {
+        for frame in frames {
+            // SAFETY: the arena has given these frames out to be released, and does not touch them
+            // meanwhile; they are in bounds.
+            unsafe { self.frames.add(frame.0 as usize).as_mut() }.fill(GARBAGE);
+        }
+    }
 
     fn discard(&self, first: PageNumber, count: u32) {
         self.mapped.borrow_mut()[first.index()..][..count as usize].fill_with(|| None);
+        self.poisoned.borrow_mut().retain(|page| !(first.0..first.0 + count).contains(&page.0));
     }
 
     fn poison(&self, page: PageNumber) {
         assert!(self.mapped.borrow()[page.index()].is_none(), "{page:?} is lost, and mapped");
+        self.poisoned.borrow_mut().insert(page);
     }
 
     fn wake(&self, page: PageNumber) -> bool {

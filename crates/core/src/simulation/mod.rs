@@ -29,8 +29,10 @@ use random::Random;
 
 const PROGRAMS: usize = 4;
 const REGIONS_MAX: usize = 6;
-/// Half steps without any operation coming to its end, after which something is stuck.
-const STUCK_AFTER: u32 = 100_000;
+/// A program's own half steps after which what it does should have come to its end.
+const STUCK_AFTER: u32 = 20_000;
+/// Half steps after which everybody should have come to rest when nothing new is begun.
+const REST_WITHIN: u32 = 200_000;
 
 /// What is simulated.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +45,9 @@ pub struct Scenario {
     pub failures: Failures,
     /// One in so many calls to memory is refused; 0 is none.
     pub refusals_one_in: u32,
+    /// One region of all pages that can be had, of which most hold noise; nothing is discarded or
+    /// freed, and nobody demands a reclaim: whatever gets stuck stays stuck.
+    pub is_full: bool,
     /// Half steps between two checks of everything.
     pub check_every: u32,
 }
@@ -54,6 +59,7 @@ impl Scenario {
         let ram_frames = Config::RAM_FRAMES_MIN + random.below(300);
         let swap_slots = random.choose(&[300, 700, 1500]);
         let fails = random.one_in(2);
+        let is_full = random.one_in(4);
         let one_in = |random: &mut Random, times| if fails { times + random.below(times) } else { 0 };
         Scenario {
             config: Config {
@@ -71,8 +77,11 @@ impl Scenario {
                 write_one_in: one_in(random, 500),
                 read_one_in: one_in(random, 50),
                 corrupt_one_in: one_in(random, 500),
+                // A full device has no slot to spare.
+                slot_one_in: if is_full { 0 } else { one_in(random, 200) },
             },
             refusals_one_in: one_in(random, 50),
+            is_full,
             check_every: 64,
         }
     }
@@ -100,6 +109,8 @@ struct Program {
     /// A sequence of accesses that goes on.
     sequence: Option<(PageNumber, u32, Access)>,
     next: Next,
+    /// Half steps since it began what it does.
+    age: u32,
 }
 
 struct Background<T> {
@@ -129,7 +140,6 @@ pub struct Simulation {
     /// Operations that have come to their end.
     operations: u64,
     half_steps: u32,
-    stuck_since: u32,
     scratch: Box<Page>,
     /// After the core, whose arena is made of them.
     _frames: Frames,
@@ -145,13 +155,20 @@ impl Simulation {
             fault: FaultTask::new(codec),
             sequence: None,
             next: Next::Again,
+            age: 0,
         };
         let staging_slots = config.staging_slots();
         Simulation {
             scenario,
             random: Random::new(seed),
             core: Core::new(config, arena),
-            memory: SimulatedMemory::new(config.window_pages, staging_slots, seed, scenario.refusals_one_in),
+            memory: SimulatedMemory::new(
+                config.window_pages,
+                staging_slots,
+                &frames,
+                seed,
+                scenario.refusals_one_in,
+            ),
             device: SimulatedDevice::new(config.swap_slots, seed, scenario.failures),
             known: Vec::new(),
             programs: (0..PROGRAMS).map(|_| program()).collect(),
@@ -160,7 +177,6 @@ impl Simulation {
             now_us: 0,
             operations: 0,
             half_steps: 0,
-            stuck_since: 0,
             scratch: Box::new(Page::ZERO),
             _frames: frames,
         }
@@ -197,16 +213,6 @@ impl Simulation {
     fn half_step(&mut self, starts_new: bool) {
         self.now_us += 1 + u64::from(self.random.below(20));
         self.half_steps += 1;
-        self.stuck_since += 1;
-        assert!(
-            self.stuck_since < STUCK_AFTER,
-            "nothing has come to an end for {STUCK_AFTER} half steps: {:?}, {} slots of {}, {} in the swap cache, {:#?}",
-            self.core.budget,
-            self.core.swap_map.used(),
-            self.core.swap_map.slot_count(),
-            self.core.swap_cache.length(),
-            self.core.counters,
-        );
         match self.random.below(PROGRAMS as u32 + 2) as usize {
             0 => self.half_step_of_kswapd(),
             1 => self.half_step_on_demand(starts_new),
@@ -234,7 +240,7 @@ impl Simulation {
 
     fn half_step_on_demand(&mut self, starts_new: bool) {
         if !self.on_demand.is_running {
-            if !starts_new || !self.random.one_in(400) {
+            if !starts_new || self.scenario.is_full || !self.random.one_in(400) {
                 return;
             }
             let count = u64::from(self.random.below(40));
@@ -259,8 +265,17 @@ impl Simulation {
         };
         *next = advance(task, *next, &mut self.core, self.now_us, world);
         if *next == Next::Done {
-            self.end(program);
+            return self.end(program);
         }
+        self.programs[program].age += 1;
+        let Core { budget, swap_map, swap_cache, counters, .. } = &self.core;
+        assert!(
+            self.programs[program].age < STUCK_AFTER,
+            "a program is stuck: {budget:?}, {} slots of {}, {} in the swap cache, {counters:#?}",
+            swap_map.used(),
+            swap_map.slot_count(),
+            swap_cache.length(),
+        );
     }
 
     fn start(&mut self, program: usize) {
@@ -274,7 +289,8 @@ impl Simulation {
         }
         let usable = (0..self.known.len()).filter(|known| !self.known[*known].is_reserved);
         let usable: Vec<usize> = usable.collect();
-        if usable.is_empty() || (self.known.len() < REGIONS_MAX && self.random.one_in(200)) {
+        let regions_max = if self.scenario.is_full { 1 } else { REGIONS_MAX };
+        if usable.is_empty() || (self.known.len() < regions_max && self.random.one_in(200)) {
             return self.allocate();
         }
         let index = self.random.choose(&usable);
@@ -291,7 +307,7 @@ impl Simulation {
                 let task = Box::new(Discard::region(first, page_count));
                 self.programs[program].doing = Doing::Free { task, first };
             }
-            1..=5 => {
+            1..=5 if !self.scenario.is_full => {
                 self.known[index].is_reserved = true;
                 let count = 1 + self.random.below(page_count - offset);
                 let task = Box::new(Discard::range(page, count));
@@ -307,7 +323,7 @@ impl Simulation {
 
     fn allocate(&mut self) {
         let room = self.core.capacity_pages().saturating_sub(self.core.regions.page_count());
-        let page_count = 1 + self.random.below(room.max(1));
+        let page_count = if self.scenario.is_full { room } else { 1 + self.random.below(room.max(1)) };
         let item_bytes = self.random.choose(&[1, 2, 4, 8, 12]);
         match self.core.allocate(page_count, item_bytes) {
             Ok(first) => {
@@ -326,15 +342,16 @@ impl Simulation {
         let offset = (page.0 - self.known[known].first.0) as usize;
         let version = self.known[known].versions[offset];
         let is_write = access == Access::Write;
+        let is_noise = self.scenario.is_full && !page.0.is_multiple_of(8);
         let scratch = &mut *self.scratch;
         let done = self.memory.access(page, is_write, |contents| match version {
             None => panic!("{page:?} is lost, and was handed out"),
             Some(version) if is_write => {
-                contents::fill(page, version + 1, contents);
+                contents::fill(page, version + 1, is_noise, contents);
                 Some(version + 1)
             }
             Some(version) => {
-                contents::fill(page, version, scratch);
+                contents::fill(page, version, is_noise, scratch);
                 assert!(contents[..] == scratch[..], "{page:?} does not hold write number {version}");
                 Some(version)
             }
@@ -343,6 +360,7 @@ impl Simulation {
             Some(version) => {
                 self.known[known].versions[offset] = version;
                 self.programs[program].doing = Doing::Nothing;
+                self.programs[program].age = 0;
                 self.done();
             }
             None => {
@@ -357,13 +375,19 @@ impl Simulation {
     /// A program's task has come to its end.
     fn end(&mut self, program: usize) {
         self.programs[program].next = Next::Again;
+        if !matches!(self.programs[program].doing, Doing::Access { .. }) {
+            self.programs[program].age = 0;
+        }
         match std::mem::replace(&mut self.programs[program].doing, Doing::Nothing) {
             Doing::Nothing => {}
             Doing::Access { page, access } => match self.programs[program].fault.outcome() {
                 // Somebody reserved the region meanwhile: the program is content to have waited.
                 _ if self.known_at(page).is_none() => {}
                 Outcome::Resolved => self.access(program, page, access),
-                Outcome::Lost => self.lose(page),
+                Outcome::Lost => {
+                    assert!(self.memory.is_poisoned(page), "{page:?} is lost, and would be waited for");
+                    self.lose(page);
+                }
                 Outcome::OutOfBounds => panic!("{page:?} is in no region"),
                 Outcome::NoRoom => panic!("no room for {page:?}"),
             },
@@ -383,6 +407,7 @@ impl Simulation {
     }
 
     fn lose(&mut self, page: PageNumber) {
+        self.programs.iter_mut().for_each(|program| program.age = 0);
         let is_allowed = self.device.corrupted() > 0 || self.core.counters.device_read_errors > 0;
         assert!(is_allowed, "{page:?} is lost although the device did nothing wrong");
         let known = self.known_at(page).expect("a region that is not reserved");
@@ -397,14 +422,15 @@ impl Simulation {
 
     fn done(&mut self) {
         self.operations += 1;
-        self.stuck_since = 0;
     }
 
     /// Lets everybody finish what is under way.
     fn come_to_rest(&mut self) {
         let is_idle = |program: &Program| matches!(program.doing, Doing::Nothing);
+        let begun = self.half_steps;
         while !self.programs.iter().all(is_idle) || self.kswapd.is_running || self.on_demand.is_running {
             self.half_step(false);
+            assert!(self.half_steps - begun < REST_WITHIN, "somebody never comes to rest");
         }
     }
 

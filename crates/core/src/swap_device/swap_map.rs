@@ -67,6 +67,11 @@ impl SwapMap {
         self.used
     }
 
+    /// Whether a slot could be taken now.
+    pub fn has_room(&self) -> bool {
+        self.used + self.retired < self.slot_count
+    }
+
     /// Slots that were taken out of use after a write to them failed.
     pub fn retired(&self) -> u32 {
         self.retired

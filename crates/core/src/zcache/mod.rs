@@ -77,6 +77,9 @@ pub struct Zcache {
     pub pool: Box<dyn Pool>,
     /// Where the pages are that need none.
     pub same_filled: SameFilled,
+    /// Frames that the pool may take beyond what its pages would take uncompressed: the first
+    /// zpage of a size class takes as many as a whole zspage.
+    pub wasted_frames_max: u32,
 }
 
 impl Zcache {
@@ -93,12 +96,27 @@ impl Zcache {
                 None => {
                     let length = size_of_val(&value) as u16;
                     let header = ZpageHeader { page, checksum: 0, length, item_bytes: VALUE_ITSELF };
-                    self.pool.store(header, &value.to_le_bytes(), budget).map(Backing::Zpage)
+                    self.store_zpage(header, &value.to_le_bytes(), budget)
                 }
             },
-            Prepared::Zpage(header, bytes) => self.pool.store(header, bytes, budget).map(Backing::Zpage),
+            Prepared::Zpage(header, bytes) => self.store_zpage(header, bytes, budget),
             Prepared::CompressPoor => Err(Refusal::CompressPoor),
         }
+    }
+
+    fn store_zpage(
+        &mut self,
+        header: ZpageHeader,
+        bytes: &[u8],
+        budget: &mut Budget,
+    ) -> Result<Backing, Refusal> {
+        let handle = self.pool.store(header, bytes, budget)?;
+        let useful_frames_max = self.pool.zpage_count() + self.wasted_frames_max;
+        if self.pool.arena().in_use() > useful_frames_max {
+            self.pool.remove(handle, budget);
+            return Err(Refusal::NoFrame);
+        }
+        Ok(Backing::Zpage(handle))
     }
 
     /// Looks a page up; its zpage, if it has one, is copied to the start of `into`.
