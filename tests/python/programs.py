@@ -11,6 +11,7 @@ import gc
 import json
 import mmap
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from engines import MIB, address_of, as_words, evict, make_engine, used_bytes
 from turmoil import Turmoil, Words
 
 from zpager._core import Engine
+from zpager.errors import ConfigurationError, OutOfSwap
 
 PAGE_BYTES = 4096
 HANG_SECONDS = 60
@@ -187,6 +189,36 @@ def read_after_free(faults: str) -> None:
     del allocation
     print("freed", flush=True)
     print("read", ctypes.string_at(address + PAGE_BYTES, 1))
+
+
+def handler_is_replaced() -> None:
+    """Installs another handler for SIGBUS after the engine's, and asks for memory."""
+    engine = make_engine(faults="signal")
+    faulthandler.enable()
+    try:
+        engine.allocate(MIB, 1, "refused")
+    except ConfigurationError as error:
+        print(error)
+
+
+def fill_to_the_last_page(faults: str, eviction: str) -> None:
+    """Has all that ram and swap can hold, lets most of it compress a little, and makes that noise."""
+    engine = make_engine(faults=faults, eviction=eviction, pool_limit_bytes=8 * MIB, ram_bytes=8 * MIB)
+    try:
+        engine.allocate(1 << 40, 1, "refused")
+    except OutOfSwap as error:
+        size = int(re.findall(r"(\d+) bytes could be had", str(error))[0])
+    memory = engine.allocate(size, 1, "all")
+    pages = np.frombuffer(memoryview(memory), "u1").reshape(-1, PAGE_BYTES)
+    chance = np.random.default_rng(1)
+    pages[:, :3100] = chance.integers(0, 256, (len(pages), 3100), "u1")
+    noise = chance.integers(0, 256, PAGE_BYTES, "u1")
+    for number in range(len(pages)):
+        if number % 5:
+            pages[number] = noise
+    assert all((pages[number] == noise).all() for number in range(len(pages)) if number % 5)
+    engine.check()
+    print("done")
 
 
 def sigbus_of_another(has_faulthandler: str, directory: str) -> None:

@@ -368,6 +368,16 @@ def test_bus_errors_that_are_not_zpagers_go_to_who_had_them_before(
 # Signals, forks, and the end.
 
 
+def test_a_handler_that_was_replaced_is_reported_before_it_can_hurt() -> None:
+    assert "replaced zpager's handler for SIGBUS" in output_of("handler_is_replaced")
+
+
+@pytest.mark.parametrize("eviction", ["unuse", "none"])
+@both_modes
+def test_a_pager_that_is_given_out_to_the_last_page_gets_on(faults: str, eviction: str) -> None:
+    assert output_of("fill_to_the_last_page", faults, eviction) == "done\n"
+
+
 @both_modes
 def test_signals_whose_handlers_read_managed_memory_may_come_at_any_moment(faults: str) -> None:
     rung = int(output_of("signals_during_faults", faults, seconds=SIGNALS_SECONDS))
