@@ -2,7 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::task::BATCH;
+/// Pages that are worked on together: one unmap and one TLB shootdown, one write, one read.
+pub const BATCH: usize = 32;
 
 /// Bytes of a page, and of the page frame that holds it.
 pub const PAGE_BYTES: usize = 4096;

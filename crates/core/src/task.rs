@@ -6,12 +6,9 @@
 //! task has marked busy are left alone by all others until it commits.
 
 use crate::engine::Core;
-use crate::page::{PAGE_BYTES, Page};
+use crate::page::{BATCH, PAGE_BYTES, Page};
 use crate::world::World;
 use crate::zcache::codec::{CodecKind, Compressor};
-
-/// Pages that are worked on together: one unmap and one TLB shootdown, one write, one read.
-pub const BATCH: usize = 32;
 
 /// What a task wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

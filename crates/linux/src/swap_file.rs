@@ -16,10 +16,9 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use zpager_core::page::{PAGE_BYTES, Page, ZEROS};
+use zpager_core::page::{BATCH, PAGE_BYTES, Page, ZEROS};
 use zpager_core::swap_device::swap_map::Slot;
 use zpager_core::swap_device::{DeviceError, SwapDevice};
-use zpager_core::task::BATCH;
 
 /// See the module's description.
 pub struct SwapFile {

@@ -3,10 +3,10 @@
 
 pub(crate) mod unuse;
 
+use crate::page::BATCH;
 use std::str::FromStr;
 
 use crate::engine::Core;
-use crate::task::BATCH;
 
 /// The mechanisms by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

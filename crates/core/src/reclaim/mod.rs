@@ -17,7 +17,8 @@ pub mod watermarks;
 
 use crate::engine::Core;
 use crate::eviction::{self, unuse::Unuse};
-use crate::task::{BATCH, Workspace};
+use crate::page::BATCH;
+use crate::task::Workspace;
 use crate::world::World;
 use crate::zcache::pool::ZPAGES_PER_UNIT_MAX;
 use release::Release;

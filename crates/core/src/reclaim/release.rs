@@ -1,7 +1,7 @@
 //! Giving the RAM of free pool frames back to the system, so that it can be a resident page's.
 
 use crate::engine::Core;
-use crate::task::BATCH;
+use crate::page::BATCH;
 use crate::world::World;
 use crate::zcache::pool::arena::FrameIndex;
 

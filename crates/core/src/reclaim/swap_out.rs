@@ -7,12 +7,12 @@
 
 use crate::budget::Use;
 use crate::engine::Core;
-use crate::page::{Page, PageNumber};
+use crate::page::{BATCH, Page, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::shadow;
 use crate::swap_cache::StagingSlot;
 use crate::swap_device::swap_map::{Slot, checksum};
-use crate::task::{BATCH, Workspace};
+use crate::task::Workspace;
 use crate::world::World;
 use crate::zcache::pool::ZpageHeader;
 use crate::zcache::{Prepared, same_filled};

@@ -6,12 +6,11 @@
 
 use crate::budget::Use;
 use crate::engine::Core;
-use crate::page::PageNumber;
+use crate::page::{BATCH, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::lists::List;
 use crate::reclaim::shadow;
 use crate::swap_cache::StagingSlot;
-use crate::task::BATCH;
 use crate::world::World;
 use crate::zcache::pool::ZPAGES_PER_UNIT_MAX;
 

@@ -1,7 +1,7 @@
 //! Watermarks on free frames: where kswapd starts and stops, and where a fault must reclaim by
 //! itself.
 
-use crate::task::BATCH;
+use crate::page::BATCH;
 use crate::zcache::pool::ZPAGES_PER_UNIT_MAX;
 
 /// Numbers of free frames, as in the kernel's mm/page_alloc.c.

@@ -8,9 +8,8 @@ use std::fmt::Debug;
 
 use super::SwapDevice;
 use super::swap_map::Slot;
-use crate::page::{PAGE_BYTES, Page};
+use crate::page::{BATCH, PAGE_BYTES, Page};
 use crate::simulation::random::Random;
-use crate::task::BATCH;
 
 /// Slots of a device under test: the largest write at all places that matter, and then some.
 pub const SLOTS: u32 = 4 * BATCH as u32;
