@@ -16,6 +16,8 @@ def why_not_userfaultfd() -> str | None:
     probed = _core.probe()
     if not probed["userfaultfd"]:
         return f"userfaultfd is not available: {probed['why_not']}"
+    if probed["user_mode_only"]:
+        return "userfaultfd is available for faults in user mode only"
     if probed["missing_features"]:
         return f"userfaultfd lacks {probed['missing_features']}"
     return None
