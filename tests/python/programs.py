@@ -24,6 +24,7 @@ import numpy as np
 from engines import MIB, address_of, as_words, evict, make_engine, used_bytes
 from turmoil import Turmoil, Words
 
+from zpager import errors
 from zpager._core import Engine
 from zpager.errors import ConfigurationError, OutOfSwap
 
@@ -199,6 +200,27 @@ def handler_is_replaced() -> None:
         engine.allocate(MIB, 1, "refused")
     except ConfigurationError as error:
         print(error)
+
+
+def collect_while_an_error_is_raised() -> None:
+    """Frees an allocation by the collector just when the engine makes the exception for a closed one."""
+    engine = make_engine()
+
+    class Collecting(errors.ClosedError):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)
+            print("collected", gc.collect() > 0, flush=True)
+
+    errors.ClosedError = Collecting  # type: ignore[misc]
+    cycle: list[object] = [engine.allocate(MIB, 1, "in a cycle")]
+    cycle.append(cycle)
+    gc.disable()
+    del cycle
+    assert not engine.close()
+    try:
+        engine.allocate(MIB, 1, "refused")
+    except Collecting:
+        print("raised", engine.live())
 
 
 def fill_to_the_last_page(faults: str, eviction: str) -> None:

@@ -372,6 +372,10 @@ def test_a_handler_that_was_replaced_is_reported_before_it_can_hurt() -> None:
     assert "replaced zpager's handler for SIGBUS" in output_of("handler_is_replaced")
 
 
+def test_the_collector_may_free_memory_while_an_error_is_raised() -> None:
+    assert output_of("collect_while_an_error_is_raised") == "collected True\nraised []\n"
+
+
 @pytest.mark.parametrize("eviction", ["unuse", "none"])
 @both_modes
 def test_a_pager_that_is_given_out_to_the_last_page_gets_on(faults: str, eviction: str) -> None:
