@@ -332,20 +332,16 @@ def test_resident_memory_grows_by_the_budget_at_most(faults: str, pool: str) -> 
 # Accesses that must not succeed.
 
 
+@pytest.mark.parametrize(
+    ("program", "printed"), [("write_behind", "inside\n"), ("read_after_free", "freed\n")]
+)
 @both_modes
-def test_running_past_the_end_is_a_bus_error_with_a_message(faults: str) -> None:
-    done = run_program("write_behind", faults)
+def test_an_access_outside_of_all_arrays_is_a_bus_error_with_a_message(
+    faults: str, program: str, printed: str
+) -> None:
+    done = run_program(program, faults)
     assert done.returncode == -signal.SIGBUS, done
-    assert done.stdout == "inside\n"
-    assert "zpager: access to 0x" in done.stderr
-    assert "no array has this page" in done.stderr
-
-
-@both_modes
-def test_a_use_after_free_is_a_bus_error_with_a_message(faults: str) -> None:
-    done = run_program("read_after_free", faults)
-    assert done.returncode == -signal.SIGBUS, done
-    assert done.stdout == "freed\n"
+    assert done.stdout == printed
     assert "zpager: access to 0x" in done.stderr
     assert "no array has this page" in done.stderr
 

@@ -135,16 +135,6 @@ impl Lists {
         })
     }
 
-    /// The pages of a list, the oldest first.
-    pub fn oldest_first(&self, list: List) -> impl Iterator<Item = PageNumber> {
-        let mut node = self.ends[list as usize].tail;
-        std::iter::from_fn(move || {
-            let at = self.nodes.get(node as usize)?;
-            node = at.previous;
-            Some(PageNumber(at.page & !ACTIVE))
-        })
-    }
-
     /// Lets up to `count` of the oldest active pages grow old on the inactive list, as long as
     /// that is less than half as long as the active one.
     pub fn balance(&mut self, count: u32) {
