@@ -16,9 +16,9 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use zpager_core::page::{BATCH, PAGE_BYTES, Page, ZEROS};
+use zpager_core::page::{PAGE_BYTES, ZEROS};
 use zpager_core::swap_device::swap_map::Slot;
-use zpager_core::swap_device::{DeviceError, SwapDevice};
+use zpager_core::swap_device::{DeviceError, ReadRun, SwapDevice, WriteRun};
 
 /// See the module's description.
 pub struct SwapFile {
@@ -40,7 +40,7 @@ impl SwapFile {
         let file = SwapFile { file };
         set_direct(&file.file, true);
         // Some file systems take the flag and refuse the pages.
-        if slots > 0 && file.write(Slot(0), &[&ZEROS[0]]).is_err() {
+        if slots > 0 && file.write_run(Slot(0), &ZEROS[..1]).is_err() {
             set_direct(&file.file, false);
         }
         Ok(file)
@@ -50,15 +50,14 @@ impl SwapFile {
     fn transfer(
         &self,
         first: Slot,
-        vectors: &mut [libc::iovec],
+        vector: &mut libc::iovec,
         call: unsafe extern "C" fn(i32, *const libc::iovec, i32, i64) -> isize,
     ) -> Result<(), DeviceError> {
         let mut offset = i64::from(first.0) * PAGE_BYTES as i64;
-        let mut rest = vectors;
         let mut attempts_left = 10;
-        while !rest.is_empty() {
-            // SAFETY: the vectors are pages that the caller has borrowed for the call's kind.
-            let done = unsafe { call(self.file.as_raw_fd(), rest.as_ptr(), rest.len() as i32, offset) };
+        while vector.iov_len > 0 {
+            // SAFETY: the vector is pages that the caller has borrowed for the call's kind.
+            let done = unsafe { call(self.file.as_raw_fd(), &raw const *vector, 1, offset) };
             if done < 0 {
                 match io::Error::last_os_error().raw_os_error() {
                     Some(libc::EINTR) => continue,
@@ -71,33 +70,35 @@ impl SwapFile {
                 }
             }
             // Whole pages: a page that was done in part is done again.
-            let pages = done as usize / PAGE_BYTES;
-            if pages == 0 {
+            let bytes = done as usize / PAGE_BYTES * PAGE_BYTES;
+            if bytes == 0 {
                 return Err(DeviceError { errno: libc::EIO });
             }
-            offset += (pages * PAGE_BYTES) as i64;
-            rest = &mut rest[pages..];
+            offset += bytes as i64;
+            vector.iov_base = vector.iov_base.wrapping_byte_add(bytes);
+            vector.iov_len -= bytes;
         }
         Ok(())
     }
 }
 
 impl SwapDevice for SwapFile {
-    fn write(&self, first: Slot, pages: &[&Page]) -> Result<(), DeviceError> {
-        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: PAGE_BYTES }; BATCH];
-        for (vector, page) in vectors.iter_mut().zip(pages) {
-            vector.iov_base = page.as_ptr().cast_mut().cast();
+    fn write(&self, runs: &mut [WriteRun<'_>]) {
+        for run in runs {
+            let mut vector = libc::iovec {
+                iov_base: run.pages.as_ptr().cast_mut().cast(),
+                iov_len: size_of_val(run.pages),
+            };
+            run.result = self.transfer(run.first, &mut vector, libc::pwritev);
         }
-        self.transfer(first, &mut vectors[..pages.len()], libc::pwritev)
     }
 
-    fn read(&self, first: Slot, into: &mut [Page]) -> Result<(), DeviceError> {
-        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: PAGE_BYTES }; BATCH];
-        let pages = into.len();
-        for (vector, page) in vectors.iter_mut().zip(into) {
-            vector.iov_base = page.as_mut_ptr().cast();
+    fn read(&self, runs: &mut [ReadRun<'_>]) {
+        for run in runs {
+            let mut vector =
+                libc::iovec { iov_base: run.pages.as_mut_ptr().cast(), iov_len: size_of_val(run.pages) };
+            run.result = self.transfer(run.first, &mut vector, libc::preadv);
         }
-        self.transfer(first, &mut vectors[..pages], libc::preadv)
     }
 }
 
@@ -144,6 +145,8 @@ fn set_direct(file: &File, on: bool) {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
+    use zpager_core::page::Page;
+
     use super::*;
 
     fn page(value: u8) -> Page {
@@ -159,13 +162,12 @@ mod tests {
         std::fs::remove_dir(&directory).unwrap();
         assert_eq!(file.file.metadata().unwrap().mode() & 0o777, 0o600);
         let pages: Vec<Page> = (0..32).map(page).collect();
-        let references: Vec<&Page> = pages.iter().collect();
-        file.write(Slot(7), &references).unwrap();
-        file.write(Slot(63), &[&page(99)]).unwrap();
+        file.write_run(Slot(7), &pages).unwrap();
+        file.write_run(Slot(63), &[page(99)]).unwrap();
         let mut back = vec![Page::ZERO; 32];
-        file.read(Slot(7), &mut back).unwrap();
+        file.read_run(Slot(7), &mut back).unwrap();
         assert!(back.iter().zip(&pages).all(|(back, page)| back[..] == page[..]));
-        file.read(Slot(63), &mut back[..1]).unwrap();
+        file.read_run(Slot(63), &mut back[..1]).unwrap();
         assert_eq!(back[0][..], page(99)[..]);
     }
 
@@ -178,6 +180,6 @@ mod tests {
     #[test]
     fn reading_past_the_end_is_an_error_and_no_zeros() {
         let file = SwapFile::new(&std::env::temp_dir(), 1).unwrap();
-        assert_eq!(file.read(Slot(5), &mut [Page::ZERO]), Err(DeviceError { errno: libc::EIO }));
+        assert_eq!(file.read_run(Slot(5), &mut [Page::ZERO]), Err(DeviceError { errno: libc::EIO }));
     }
 }

@@ -417,7 +417,7 @@ impl FaultTask {
             }
             Plan::Read { first } => {
                 let count = self.items.len();
-                if world.device.read(first, &mut pages[..count]).is_err() {
+                if world.device.read_run(first, &mut pages[..count]).is_err() {
                     return 0;
                 }
                 let is_good = |(index, item): (usize, &Item)| {

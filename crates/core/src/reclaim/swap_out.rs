@@ -97,7 +97,7 @@ impl SwapOut {
     pub fn carry_out(&mut self, world: World<'_>, workspace: &mut Workspace) {
         match self.round {
             Round::Compress => self.compress(world, workspace),
-            Round::Write => self.write(world),
+            Round::Write => self.write(world, workspace),
             Round::Release => {}
         }
         if !self.release.is_empty() {
@@ -202,18 +202,18 @@ impl SwapOut {
         }
     }
 
-    fn write(&mut self, world: World<'_>) {
+    fn write(&mut self, world: World<'_>, workspace: &mut Workspace) {
         let follows = |before: &Write, after: &Write| after.slot == before.slot.plus(1);
         for run in self.writes.chunk_by_mut(follows) {
-            let mut contents = [&Page::ZERO; BATCH];
-            for (write, contents) in run.iter_mut().zip(&mut contents) {
-                *contents = world.memory.staged(write.staging);
+            for (write, contents) in run.iter_mut().zip(&mut workspace.pages) {
+                contents.copy_from_slice(&world.memory.staged(write.staging)[..]);
                 write.checksum = checksum(write.page, write.slot, contents);
             }
-            let all_written = world.device.write(run[0].slot, &contents[..run.len()]).is_ok();
-            for (write, contents) in run.iter_mut().zip(&contents) {
+            let all_written = world.device.write_run(run[0].slot, &workspace.pages[..run.len()]).is_ok();
+            for (write, contents) in run.iter_mut().zip(&workspace.pages) {
                 // One bad slot is no reason to give up its neighbours.
-                write.is_written = all_written || world.device.write(write.slot, &[contents]).is_ok();
+                write.is_written =
+                    all_written || world.device.write_run(write.slot, std::slice::from_ref(contents)).is_ok();
             }
         }
     }

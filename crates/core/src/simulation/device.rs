@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use super::random::Random;
 use crate::page::Page;
-use crate::swap_device::{DeviceError, SwapDevice, swap_map::Slot};
+use crate::swap_device::{DeviceError, ReadRun, SwapDevice, WriteRun, swap_map::Slot};
 
 const EIO: i32 = 5;
 
@@ -50,8 +50,8 @@ impl SimulatedDevice {
     }
 }
 
-impl SwapDevice for SimulatedDevice {
-    fn write(&self, first: Slot, pages: &[&Page]) -> Result<(), DeviceError> {
+impl SimulatedDevice {
+    fn put(&self, first: Slot, pages: &[Page]) -> Result<(), DeviceError> {
         let bad_slot = |index: usize| {
             let number = first.0 + index as u32;
             self.failures.slot_one_in > 0
@@ -61,7 +61,7 @@ impl SwapDevice for SimulatedDevice {
         // A write that fails has torn some of its slots all the same.
         let written = if fails { pages.len() / 2 } else { pages.len() };
         for (index, page) in pages[..written].iter().enumerate() {
-            self.slots.borrow_mut()[first.0 as usize + index] = Some(Box::new((*page).clone()));
+            self.slots.borrow_mut()[first.0 as usize + index] = Some(Box::new(page.clone()));
         }
         if !fails && self.happens(self.failures.corrupt_one_in) {
             self.slots.borrow_mut()[first.0 as usize].as_mut().expect("just written")[77] ^= 4;
@@ -70,7 +70,7 @@ impl SwapDevice for SimulatedDevice {
         if fails { Err(DeviceError { errno: EIO }) } else { Ok(()) }
     }
 
-    fn read(&self, first: Slot, into: &mut [Page]) -> Result<(), DeviceError> {
+    fn get(&self, first: Slot, into: &mut [Page]) -> Result<(), DeviceError> {
         if self.happens(self.failures.read_one_in) {
             into[0].fill(0xee);
             return Err(DeviceError { errno: EIO });
@@ -80,5 +80,15 @@ impl SwapDevice for SimulatedDevice {
             page.copy_from_slice(&slots[first.0 as usize + index].as_ref().expect("a written slot")[..]);
         }
         Ok(())
+    }
+}
+
+impl SwapDevice for SimulatedDevice {
+    fn write(&self, runs: &mut [WriteRun<'_>]) {
+        runs.iter_mut().for_each(|run| run.result = self.put(run.first, run.pages));
+    }
+
+    fn read(&self, runs: &mut [ReadRun<'_>]) {
+        runs.iter_mut().for_each(|run| run.result = self.get(run.first, run.pages));
     }
 }

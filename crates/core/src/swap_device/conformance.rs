@@ -5,9 +5,10 @@
 //! simulation's matter.
 
 use std::fmt::Debug;
+use std::ops::Range;
 
-use super::SwapDevice;
 use super::swap_map::Slot;
+use super::{ReadRun, SwapDevice, WriteRun};
 use crate::page::{BATCH, PAGE_BYTES, Page};
 use crate::simulation::random::Random;
 
@@ -23,6 +24,7 @@ pub fn check_all<D: SwapDevice>(new_device: impl Fn(u32) -> D, seed: u64) {
     reads_at_other_granularities_than_it_was_written(&new_device(SLOTS));
     overwrites_only_the_slots_of_the_write(&new_device(SLOTS));
     has_a_first_and_a_last_slot(&new_device(SLOTS));
+    carries_out_many_runs_in_one_call(&new_device(SLOTS));
     agrees_with_a_model(&new_device(SLOTS), seed);
 }
 
@@ -74,6 +76,37 @@ pub fn has_a_first_and_a_last_slot<D: SwapDevice>(device: &D) {
     write(device, SLOTS - BATCH as u32, &pages);
     require(device, SLOTS - BATCH as u32, &pages);
     require(device, 0, &pages[1..2]);
+}
+
+/// Runs of all lengths in one call, out of order.
+pub fn carries_out_many_runs_in_one_call<D: SwapDevice>(device: &D) {
+    let pages: Vec<Page> = (0..SLOTS as u64).map(noise).collect();
+    let mut ranges = Vec::new();
+    let mut first = 0;
+    for length in (1..).take_while(|length| length * (length + 1) / 2 <= SLOTS as usize) {
+        ranges.push(first..first + length);
+        first += length;
+    }
+    ranges.reverse();
+    let run = |range: &Range<usize>| WriteRun::new(Slot(range.start as u32), &pages[range.clone()]);
+    let mut runs: Vec<WriteRun<'_>> = ranges.iter().map(run).collect();
+    device.write(&mut runs);
+    for run in &runs {
+        succeeded(run.result, "write", run.first.0, run.pages.len());
+    }
+    let mut back: Vec<Vec<Page>> =
+        ranges.iter().map(|range| vec![Page([0xa5; PAGE_BYTES]); range.len()]).collect();
+    let mut runs: Vec<ReadRun<'_>> = ranges
+        .iter()
+        .zip(&mut back)
+        .map(|(range, back)| ReadRun::new(Slot(range.start as u32), &mut back[..]))
+        .collect();
+    device.read(&mut runs);
+    for (run, range) in runs.iter().zip(&ranges) {
+        succeeded(run.result, "read", run.first.0, run.pages.len());
+        let expected = &pages[range.clone()];
+        assert!(run.pages.iter().zip(expected).all(|(back, page)| back[..] == page[..]), "slots {range:?}");
+    }
 }
 
 /// Writes and reads by chance, beside a vector.
@@ -134,14 +167,13 @@ fn succeeded<E: Debug>(result: Result<(), E>, what: &str, first: u32, count: usi
 }
 
 fn write<D: SwapDevice>(device: &D, first: u32, pages: &[Page]) {
-    let references: Vec<&Page> = pages.iter().collect();
-    succeeded(device.write(Slot(first), &references), "write", first, pages.len());
+    succeeded(device.write_run(Slot(first), pages), "write", first, pages.len());
 }
 
 fn require<D: SwapDevice>(device: &D, first: u32, pages: &[Page]) {
     // What was there before must not pass for what was read.
     let mut back = vec![Page([0xa5; PAGE_BYTES]); pages.len()];
-    succeeded(device.read(Slot(first), &mut back), "read", first, pages.len());
+    succeeded(device.read_run(Slot(first), &mut back), "read", first, pages.len());
     for (index, (back, page)) in back.iter().zip(pages).enumerate() {
         assert!(back[..] == page[..], "slot {} is not what was written", first + index as u32);
     }

@@ -11,7 +11,7 @@ use crate::page::Page;
 use swap_map::Slot;
 
 /// An operation on the device failed, after all that could be retried was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceError {
     /// The system's error number.
     pub errno: i32,
@@ -23,11 +23,50 @@ impl fmt::Display for DeviceError {
     }
 }
 
-/// A device of numbered slots, one page each. Called by any thread, never under the lock.
-pub trait SwapDevice {
-    /// Writes pages to adjacent slots.
-    fn write(&self, first: Slot, pages: &[&Page]) -> Result<(), DeviceError>;
+/// Adjacent slots that are written or read in one go, and how that ended.
+pub struct Run<P> {
+    /// The first of them.
+    pub first: Slot,
+    /// The contents, or room for them.
+    pub pages: P,
+    /// The device leaves the outcome here.
+    pub result: Result<(), DeviceError>,
+}
 
-    /// Reads adjacent slots.
-    fn read(&self, first: Slot, into: &mut [Page]) -> Result<(), DeviceError>;
+/// Pages to be written to adjacent slots.
+pub type WriteRun<'a> = Run<&'a [Page]>;
+
+/// Room for the pages of adjacent slots.
+pub type ReadRun<'a> = Run<&'a mut [Page]>;
+
+impl<P> Run<P> {
+    /// A run that has yet to be carried out.
+    pub fn new(first: Slot, pages: P) -> Self {
+        Run { first, pages, result: Ok(()) }
+    }
+}
+
+/// A device of numbered slots, one page each. Called by any thread, never under the lock. The
+/// runs of a call are independent of one another, and as many of them as the device can take are
+/// under way at the same time; the call returns when all have ended.
+pub trait SwapDevice {
+    /// Writes runs.
+    fn write(&self, runs: &mut [WriteRun<'_>]);
+
+    /// Reads runs. What is in the room of a run that failed is arbitrary.
+    fn read(&self, runs: &mut [ReadRun<'_>]);
+
+    /// Writes one run.
+    fn write_run(&self, first: Slot, pages: &[Page]) -> Result<(), DeviceError> {
+        let mut run = WriteRun::new(first, pages);
+        self.write(std::slice::from_mut(&mut run));
+        run.result
+    }
+
+    /// Reads one run.
+    fn read_run(&self, first: Slot, pages: &mut [Page]) -> Result<(), DeviceError> {
+        let mut run = ReadRun::new(first, pages);
+        self.read(std::slice::from_mut(&mut run));
+        run.result
+    }
 }
