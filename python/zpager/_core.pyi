@@ -27,11 +27,12 @@ class Engine:
         eviction: str,
         faults: str,
         readahead_pages: int,
+        encrypt: bool,
     ) -> Engine:
         """Start an engine: reserve the swap file, open userfaultfd, start the threads.
 
-        `codec` is "lz4" or "zstd", `pool` "zsmalloc" or "zbud", `eviction` "unuse" or "none", `faults`
-        "thread" or "signal".
+        `codec` is "lz4" or "zstd", `pool` "zsmalloc" or "zbud", `eviction` "unuse", "writeback",
+        "intact" or "none", `faults` "thread" or "signal".
 
         Raises UserfaultfdUnavailable if the machine does not allow it, DeviceError if the swap file cannot be
         had, and ConfigurationError for arguments out of range.
@@ -52,8 +53,9 @@ class Engine:
     def histogram(self, name: str) -> list[tuple[int, int]]:
         """A histogram as pairs of (upper bound in microseconds, count), the bounds being powers of two.
 
-        `name` is "unuse_to_write_us" (from a page's eviction from the pool to its write to the device) or
-        "fault_us" (a fault, from its arrival to its end). Raises ConfigurationError for any other name.
+        `name` is "unuse_to_write_us" (from a page's eviction from the pool to its write to the device),
+        "eviction_us" (from the decision to evict to a page frame's being free), or "fault_us" (a fault, from
+        its arrival to its end). Raises ConfigurationError for any other name.
         """
 
     def live(self) -> list[tuple[str, int]]:
@@ -63,7 +65,7 @@ class Engine:
         """Push up to `pages` pages out of the program's sight and drain the swap cache; returns how many
         went."""
 
-    def unuse(self, units: int) -> int:
+    def evict(self, units: int) -> int:
         """Evict up to `units` of the coldest units (page frames) of the pool; returns how many were
         evicted."""
 

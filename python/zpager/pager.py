@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Codec: TypeAlias = Literal["lz4", "zstd"]
 Pool: TypeAlias = Literal["zsmalloc", "zbud"]
-Eviction: TypeAlias = Literal["unuse", "none"]
+Eviction: TypeAlias = Literal["unuse", "writeback", "intact", "none"]
 Faults: TypeAlias = Literal["thread", "signal"]
 Order: TypeAlias = Literal["C", "F"]
 Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
@@ -58,12 +58,14 @@ class Pager:
     - `pool`: how compressed pages are packed. `"zsmalloc"`: by size classes over several frames, dense;
       `"zbud"`: two a frame, simple.
     - `pool_limit`: how large the pool may grow; a per cent is a share of `ram`.
-    - `eviction`: what happens when the pool is full. `"unuse"`: its coldest frames make room and go to the
-      swap file; `"none"`: it refuses, and newer pages go to the swap file, as in zcache before the RFC. For
-      comparison.
+    - `eviction`: how a full pool makes room. `"intact"`: its coldest frames go to the swap file as they are,
+      compressed; `"writeback"`: their pages are decompressed and written at once, as by zswap; `"unuse"`:
+      they are decompressed into the swap cache and written from there, as in the RFC; `"none"`: not at all,
+      newer pages go to the swap file, as in zcache before the RFC. For comparison.
     - `faults`: `"thread"` works with every system call; `"signal"` is faster, but system calls such as `read`
       fail with EFAULT on memory that is not resident at that moment.
     - `swap_dir`: a directory on a disk. Default: `$ZPAGER_SWAP_DIR`, else `/var/tmp` or the next best.
+    - `encrypt`: whether the swap file is encrypted, with a key that never leaves RAM.
     - `shuffle`: reorder the bytes of a page by the dtype's item size before compression, which about doubles
       the ratio of numbers (the idea of Blosc and HDF5's shuffle filter).
     - `readahead_pages`: how many pages a sequential fault brings at once; 0 (off) to 32.
@@ -97,6 +99,7 @@ class Pager:
         swap_dir: str | os.PathLike[str] | None = None,
         shuffle: bool = True,
         readahead_pages: int = 32,
+        encrypt: bool = True,
     ) -> None:
         """Reserve the swap file and start the engine; see the class for the arguments."""
         self.ram_bytes = _size("ram", ram)
@@ -122,7 +125,7 @@ class Pager:
         self._shuffle = shuffle
         self._choices = (
             f"codec={codec}, pool={pool}, eviction={eviction}, faults={faults}, shuffle={shuffle}, "
-            f"readahead_pages={readahead_pages}"
+            f"readahead_pages={readahead_pages}, encrypt={encrypt}"
         )
         self._closed = False
         self._process = os.getpid()
@@ -136,6 +139,7 @@ class Pager:
             eviction=eviction,
             faults=faults,
             readahead_pages=readahead_pages,
+            encrypt=encrypt,
         )
 
     # Arrays and buffers.
@@ -227,6 +231,7 @@ class Pager:
         return Stats(
             **self._engine.counters(),
             fault_us=tuple(self._engine.histogram("fault_us")),
+            eviction_us=tuple(self._engine.histogram("eviction_us")),
             unuse_to_write_us=tuple(self._engine.histogram("unuse_to_write_us")),
         )
 

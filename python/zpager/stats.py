@@ -117,7 +117,11 @@ class Stats:
 
     # zcache.
     unuses: int
-    """Page frames evicted from the pool."""
+    """Units of the pool (a frame or a few) that unuse has evicted."""
+    evicted_units: int
+    """Units of the pool that were evicted, by whatever mechanism."""
+    repacked_zpages: int
+    """Compressed pages taken back from the swap file, because what they were written with is mostly gone."""
     written_back_pages: int
     """Pages from evicted frames that reached the device."""
     reject_compress_poor: int
@@ -133,7 +137,7 @@ class Stats:
     pswpin: int
     """Pages read from the swap file."""
     pswpout: int
-    """Pages written to the swap file."""
+    """Slots of the swap file written: a page each, or with eviction="intact" a frame of compressed pages."""
     zswpin: int
     """Pages that came out of zcache for a fault or readahead."""
     zswpout: int
@@ -153,6 +157,8 @@ class Stats:
 
     unuse_to_write_us: Histogram
     """Microseconds from a page's eviction from the pool to its write to the device."""
+    eviction_us: Histogram
+    """Microseconds from the decision to evict to a page frame's being free."""
     fault_us: Histogram
     """Microseconds that a fault took, from its arrival to its end."""
 
@@ -206,6 +212,16 @@ class Stats:
     def unuse_to_write_us_p99(self) -> int | None:
         """Microseconds in which 99% of the evicted pages were on the device, rounded up; None without any."""
         return _quantile(self.unuse_to_write_us, 0.99)
+
+    @property
+    def eviction_us_p50(self) -> int | None:
+        """Microseconds within which half of the evicted frames were free, rounded up; None without any."""
+        return _quantile(self.eviction_us, 0.5)
+
+    @property
+    def eviction_us_p99(self) -> int | None:
+        """Microseconds within which 99% of the evicted frames were free, rounded up; None without any."""
+        return _quantile(self.eviction_us, 0.99)
 
     def __sub__(self, earlier: Stats) -> Stats:
         """What happened between `earlier` and this."""
@@ -308,12 +324,18 @@ class Stats:
                         f"limit hit {self.pool_limit_hit:,} times",
                     ),
                     ("loads", f"{self.loads:,}", f"{self.invalidates:,} invalidated"),
+                    (
+                        "units evicted",
+                        f"{self.evicted_units:,}",
+                        _times(self.eviction_us_p50, self.eviction_us_p99),
+                    ),
                     ("unuses", f"{self.unuses:,}", f"{self.compaction_moves:,} zpages moved by compaction"),
                     (
                         "written back",
                         f"{self.written_back_pages:,}",
                         _times(self.unuse_to_write_us_p50, self.unuse_to_write_us_p99),
                     ),
+                    ("repacked", f"{self.repacked_zpages:,}", "zpages taken back from the device"),
                 ],
             ),
             (

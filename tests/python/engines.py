@@ -33,6 +33,7 @@ def make_engine(ram_bytes: int = 8 * MIB, swap_bytes: int = 32 * MIB, **changes:
         "eviction": "unuse",
         "faults": "thread",
         "readahead_pages": 32,
+        "encrypt": True,
     }
     return Engine(ram_bytes=ram_bytes, swap_bytes=swap_bytes, **(options | changes))
 
@@ -43,7 +44,7 @@ def evict(engine: Engine) -> None:
 
     def is_out() -> bool:
         engine.reclaim(whole)
-        engine.unuse(whole)
+        engine.evict(whole)
         counters = engine.counters()
         return not any(counters[name] for name in ("resident_bytes", "swap_cache_bytes", "pool_bytes"))
 

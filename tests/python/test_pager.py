@@ -133,7 +133,10 @@ def test_more_than_ram_comes_back_as_it_was(pager: zpager.Pager) -> None:
     [
         {"codec": "zstd"},
         {"pool": "zbud"},
+        {"eviction": "writeback"},
+        {"eviction": "intact"},
         {"eviction": "none"},
+        {"encrypt": False},
         {"faults": "signal"},
         {"shuffle": False},
         {"readahead_pages": 0},
@@ -352,7 +355,7 @@ def test_reclaim_pushes_pages_out_that_come_back(pager: zpager.Pager) -> None:
 
 def test_the_engine_counts_exactly_what_stats_tell(pager: zpager.Pager) -> None:
     names = {field.name for field in dataclasses.fields(zpager.Stats)}
-    assert set(pager._engine.counters()) == names - {"fault_us", "unuse_to_write_us"}
+    assert set(pager._engine.counters()) == names - {"eviction_us", "fault_us", "unuse_to_write_us"}
     assert pager.stats.ram_bytes == pager.ram_bytes
     assert pager.stats.swap_bytes == pager.swap_bytes
     bounds = [bound for bound, _ in pager.stats.fault_us]
@@ -372,6 +375,7 @@ def test_repr_echoes_what_was_understood(tmp_path: Path) -> None:
             "faults=thread",
             "shuffle=True",
             "readahead_pages=32",
+            "encrypt=True",
             "open",
         ):
             assert words in repr(pager)
@@ -401,7 +405,7 @@ def test_the_default_of_swap_is_four_times_ram_and_at_most_half_of_what_is_free(
         ({"pool_limit": "0%"}, "pool_limit: '0%'"),
         ({"codec": "gzip"}, "codec='gzip': choose one of 'lz4', 'zstd'"),
         ({"pool": "z3fold"}, "pool='z3fold': choose one of 'zsmalloc', 'zbud'"),
-        ({"eviction": "lru"}, "choose one of 'unuse', 'none'"),
+        ({"eviction": "lru"}, "choose one of 'unuse', 'writeback', 'intact', 'none'"),
         ({"faults": "magic"}, "choose one of 'thread', 'signal'"),
         ({"readahead_pages": -1}, "from 0 (off) to 32"),
         ({"readahead_pages": 1.5}, "from 0 (off) to 32"),

@@ -216,7 +216,7 @@ def test_direct_reads_and_writes_survive_reclaim_of_their_pages(engine: Engine, 
     def press() -> None:
         while not stop.is_set():
             engine.reclaim(SIZE // PAGE_BYTES)
-            engine.unuse(8)
+            engine.evict(8)
 
     chance = random.Random(4)
     try:
@@ -372,7 +372,7 @@ def test_the_collector_may_free_memory_while_an_error_is_raised() -> None:
     assert output_of("collect_while_an_error_is_raised") == "collected True\nraised []\n"
 
 
-@pytest.mark.parametrize("eviction", ["unuse", "none"])
+@pytest.mark.parametrize("eviction", ["unuse", "writeback", "intact", "none"])
 @both_modes
 def test_a_pager_that_is_given_out_to_the_last_page_gets_on(faults: str, eviction: str) -> None:
     assert output_of("fill_to_the_last_page", faults, eviction) == "done\n"

@@ -12,7 +12,7 @@ import zpager
 def make(**given: Any) -> zpager.Stats:
     """Stats that are zero but for what is given."""
     values: dict[str, Any] = dict.fromkeys((field.name for field in dataclasses.fields(zpager.Stats)), 0)
-    values |= {"fault_us": (), "unuse_to_write_us": ()}
+    values |= {"eviction_us": (), "fault_us": (), "unuse_to_write_us": ()}
     return zpager.Stats(**(values | given))
 
 

@@ -106,7 +106,7 @@ class Turmoil:
                 if treatment == 0:
                     self.engine.reclaim(kind)
                 elif treatment == 1:
-                    self.engine.unuse(kind)
+                    self.engine.evict(kind)
             operations += _DRAWS
         for cell, version in zip(own, versions.tolist(), strict=True):
             self._require(memory, cell, version, found)

@@ -12,6 +12,7 @@ use crate::region::Regions;
 use crate::stats::Counters;
 use crate::swap_cache::SwapCache;
 use crate::swap_device::swap_map::SwapMap;
+use crate::swap_device::unit_map::Packed;
 use crate::zcache::pool::{ZPAGES_PER_UNIT_MAX, arena::Arena};
 use crate::zcache::same_filled::SameFilled;
 use crate::zcache::{PoolKind, Zcache};
@@ -23,8 +24,8 @@ const METADATA_FRAMES_AHEAD: u32 = 2;
 /// The share of the frames that are not spoken for which the pool may have at most.
 const POOL_SHARE_MAX: f64 = 7.0 / 8.0;
 
-/// Bytes of tables for a page, if it has everything: entry, denial bit, slot and its bit, list
-/// node.
+/// Bytes of tables for a page, if it has everything but a seal: entry, denial bit, a slot's bit and
+/// its word in the map of units, list node.
 const TABLE_BYTES_PER_PAGE: u64 = 25;
 
 /// What a pager is made of.
@@ -47,6 +48,8 @@ pub struct Config {
     pub eviction: EvictionKind,
     /// Pages that a sequential fault brings at once, at most [`BATCH`].
     pub readahead_pages: u32,
+    /// Whether what is written to the device is encrypted.
+    pub is_encrypted: bool,
 }
 
 impl Config {
@@ -139,7 +142,7 @@ impl Core {
                 },
                 denial: Denial::new(config.window_pages),
             },
-            swap_map: SwapMap::new(config.swap_slots),
+            swap_map: SwapMap::new(config.swap_slots, config.is_encrypted),
             readahead: Readahead::default(),
             write_ahead: Readahead::default(),
             counters: Counters::default(),
@@ -201,7 +204,8 @@ impl Core {
         let ram = u64::from(self.config.ram_frames - set_aside);
         let ram_left = ram - BATCH as u64 - self.swap_cache.metadata_bytes().div_ceil(PAGE_BYTES as u64);
         let slots = u64::from(self.config.swap_slots - self.swap_map.retired());
-        let pages_per_table_frame = PAGE_BYTES as u64 / TABLE_BYTES_PER_PAGE;
+        let table_bytes_per_page = TABLE_BYTES_PER_PAGE + SwapMap::seal_bytes(self.config.is_encrypted);
+        let pages_per_table_frame = PAGE_BYTES as u64 / table_bytes_per_page;
         // `pages` pages, and their tables, fill RAM and device exactly.
         let by_space = (ram_left + slots) * pages_per_table_frame / (pages_per_table_frame + 1);
         // Tables may take half of RAM.
@@ -233,6 +237,7 @@ impl Core {
         match backing {
             Backing::None => {}
             Backing::Slot(slot) => self.swap_map.give_back(slot),
+            Backing::Packed(packed) => self.swap_map.give_zpage_back(packed),
             Backing::SameFilled(_) | Backing::Zpage(_) => {
                 self.frontswap.invalidate_page(backing, &mut self.budget, &mut self.counters);
             }
@@ -261,7 +266,7 @@ impl Core {
         let mut resident = 0;
         let mut zpages = 0;
         let mut same_filled = 0;
-        let mut slots = 0;
+        let (mut slots, mut packed) = (0, 0);
         let pool = &self.frontswap.zcache.pool;
         for region in self.regions.iter() {
             for page in (region.first.0..region.end().0).map(PageNumber) {
@@ -276,6 +281,11 @@ impl Core {
                     Backing::Slot(slot) => {
                         slots += 1;
                         assert!(self.swap_map.is_used(slot), "{page:?} is in {slot:?}, which is free");
+                    }
+                    Backing::Packed(Packed { unit, .. }) => {
+                        packed += 1;
+                        assert!(self.swap_map.is_used(unit), "{page:?} is in {unit:?}, which is free");
+                        assert!(self.swap_map.units().get(unit).live > 0);
                     }
                 }
                 if entry.state == State::Resident {
@@ -292,6 +302,7 @@ impl Core {
         assert_eq!(zpages, pool.zpage_count(), "pages with a zpage and zpages");
         assert_eq!(same_filled, self.frontswap.zcache.same_filled.page_count());
         assert!(slots <= self.swap_map.used(), "{slots} pages in {} slots", self.swap_map.used());
+        assert_eq!(packed, self.swap_map.units().zpages(), "pages in units on the device, and their zpages");
         assert_eq!(self.budget.used(Use::Resident), resident + self.arriving, "resident frames");
         assert_eq!(self.budget.used(Use::Pool), pool.arena().in_use(), "frames of the pool");
         let charged = u64::from(self.budget.used(Use::Metadata)) * PAGE_BYTES as u64;
@@ -320,6 +331,7 @@ impl Core {
                 slots += u32::from(matches!(entry.backing, Backing::Slot(_)));
             }
         }
-        assert_eq!(slots, self.swap_map.used(), "slots in use");
+        let in_units = self.swap_map.units().slots();
+        assert_eq!(slots + in_units, self.swap_map.used(), "slots in use");
     }
 }

@@ -34,6 +34,18 @@ impl DerefMut for Page {
     }
 }
 
+/// Pages as the bytes that they are.
+pub fn bytes_of(pages: &[Page]) -> &[u8] {
+    // SAFETY: a page is an array of bytes, without padding.
+    unsafe { std::slice::from_raw_parts(pages.as_ptr().cast(), size_of_val(pages)) }
+}
+
+/// The same, to be written.
+pub fn bytes_of_mut(pages: &mut [Page]) -> &mut [u8] {
+    // SAFETY: as above, and whatever bytes are written make a page.
+    unsafe { std::slice::from_raw_parts_mut(pages.as_mut_ptr().cast(), size_of_val(pages)) }
+}
+
 /// A page of managed memory, counted from the start of the pager's window of addresses.
 ///
 /// It is also the page's swap entry: a page needs no second name when it is swapped out.

@@ -6,8 +6,8 @@
 //! | --- | --- | --- |
 //! | 3 | state | see [`State`] |
 //! | 1 | busy | a task is carrying something out for this page; everybody else waits |
-//! | 2 | kind of the copy | none, same-filled value, zpage, slot of the swap device |
-//! | 32 | place of the copy | index of the value, handle of the zpage, number of the slot |
+//! | 2 | kind of the copy | none or same-filled value, zpage, slot of the swap device, zpage in a unit on the device |
+//! | 32 | place of the copy | 0 or index of the value plus 1, handle of the zpage, number of the slot, unit and index in it |
 //! | 26 | frame | resident: its node in the lists; swap cache and writing: its staging slot; elsewhere: when it was evicted (the shadow) |
 //!
 //! A resident page *with* a copy is clean: it is mapped write-protected, and the first write
@@ -15,6 +15,7 @@
 
 use crate::page::PageNumber;
 use crate::swap_device::swap_map::Slot;
+use crate::swap_device::unit_map::Packed;
 use crate::zcache::pool::Handle;
 
 /// Frames, staging slots and shadows are numbers below this.
@@ -34,7 +35,7 @@ pub enum State {
     Writing,
     /// A zpage, or a same-filled value.
     Zcache,
-    /// In a slot of the swap device.
+    /// On the swap device, in a slot of its own or as a zpage of a unit.
     Device,
     /// The only copy could not be read back.
     Lost,
@@ -60,8 +61,8 @@ impl State {
                     | (Resident, SwapCache | Zcache | Device | Empty)
                     | (SwapCache, Resident | Zcache | Writing | Empty)
                     | (Writing, Resident | Device | SwapCache | Empty)
-                    | (Zcache, Resident | SwapCache | Empty | Lost)
-                    | (Device, Resident | Empty | Lost)
+                    | (Zcache, Resident | SwapCache | Device | Empty | Lost)
+                    | (Device, Resident | SwapCache | Zcache | Empty | Lost)
                     | (Lost, Empty)
             )
     }
@@ -78,6 +79,8 @@ pub enum Backing {
     Zpage(Handle),
     /// A slot of the swap device.
     Slot(Slot),
+    /// A zpage of a unit that was written to the device as it was.
+    Packed(Packed),
 }
 
 /// What is known of a page.
@@ -99,9 +102,10 @@ impl Entry {
     fn pack(self) -> u64 {
         let (kind, place) = match self.backing {
             Backing::None => (0, 0),
-            Backing::SameFilled(index) => (1, index),
-            Backing::Zpage(handle) => (2, handle.0),
-            Backing::Slot(slot) => (3, slot.0),
+            Backing::SameFilled(index) => (0, index + 1),
+            Backing::Zpage(handle) => (1, handle.0),
+            Backing::Slot(slot) => (2, slot.0),
+            Backing::Packed(packed) => (3, packed.to_bits()),
         };
         debug_assert!(self.frame < FRAME_LIMIT);
         self.state as u64
@@ -117,10 +121,11 @@ impl Entry {
             state: State::ALL[(bits & 7) as usize],
             busy: bits & 8 != 0,
             backing: match bits >> 4 & 3 {
-                0 => Backing::None,
-                1 => Backing::SameFilled(place),
-                2 => Backing::Zpage(Handle(place)),
-                _ => Backing::Slot(Slot(place)),
+                0 if place == 0 => Backing::None,
+                0 => Backing::SameFilled(place - 1),
+                1 => Backing::Zpage(Handle(place)),
+                2 => Backing::Slot(Slot(place)),
+                _ => Backing::Packed(Packed::from_bits(place)),
             },
             frame: (bits >> 38) as u32,
         }
@@ -176,8 +181,9 @@ impl PageTable {
         let has_copy = next.backing != Backing::None;
         match next.state {
             State::Empty | State::SwapCache | State::Lost => assert!(!has_copy, "{page:?}: {next:?}"),
-            State::Writing | State::Device => {
-                assert!(matches!(next.backing, Backing::Slot(_)), "{page:?}: {next:?}");
+            State::Writing => assert!(matches!(next.backing, Backing::Slot(_)), "{page:?}: {next:?}"),
+            State::Device => {
+                assert!(matches!(next.backing, Backing::Slot(_) | Backing::Packed(_)), "{page:?}: {next:?}");
             }
             State::Zcache => assert!(
                 matches!(next.backing, Backing::Zpage(_) | Backing::SameFilled(_)),
@@ -211,6 +217,7 @@ mod tests {
                 Backing::SameFilled(7),
                 Backing::Zpage(Handle(u32::MAX)),
                 Backing::Slot(Slot(u32::MAX - 1)),
+                Backing::Packed(Packed { unit: Slot(Packed::SLOT_LIMIT - 1), index: 63 }),
             ] {
                 for (busy, frame) in [(false, 0), (true, FRAME_LIMIT - 1)] {
                     let entry = Entry { state, busy, backing, frame };

@@ -10,8 +10,10 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)*
             /// From the fault's arrival to its end.
             pub fault_us: Histogram,
-            /// From unuse, which puts a page into the swap cache, to the end of its write.
+            /// From unuse, which takes a page out of zcache, to the end of its write.
             pub unuse_to_write_us: Histogram,
+            /// From the decision to evict to a page frame's being free.
+            pub eviction_us: Histogram,
         }
 
         impl Counters {
@@ -62,6 +64,10 @@ counters! {
     invalidates,
     /// Units of the pool that unuse has evicted.
     unuses,
+    /// Units of the pool that were evicted, by whatever mechanism.
+    evicted_units,
+    /// Zpages of units on the device that were taken back, because the units had holes.
+    repacked_zpages,
     /// Stores refused because of a denial bit.
     denials,
     /// Stores refused because the page did not get small enough.
@@ -74,7 +80,7 @@ counters! {
     written_back_pages,
     /// Pages read from the device.
     pswpin,
-    /// Pages written to the device.
+    /// Slots written on the device: a page each, or a frame of zpages.
     pswpout,
     /// Pages that came from zcache.
     zswpin,

@@ -2,9 +2,9 @@
 //! or written. A touch brings them straight back.
 //!
 //! Each is in a *staging slot*, a page-sized place outside the program's sight to which the
-//! page frame itself is moved. The pages form one list in the order of age: pages that leave
-//! resident memory enter at its head; what unuse has taken out of zcache enters at the cold
-//! end, the tail, from where batches go on to frontswap or to the device.
+//! page frame itself is moved. Pages that leave resident memory form a list in the order of age.
+//! What unuse has taken out of zcache is colder than all of them: it waits in a queue of its own,
+//! first come, first written, and batches take from it before they take from the list's tail.
 //!
 //! A slot is *free*; *idle* (it holds a page, and is on the list); *being read* by a task; or
 //! *emptying* (memory that is just being filled, or moved or released). While a task reads a
@@ -46,17 +46,24 @@ struct Place {
     holds: Holds,
 }
 
+/// New pages come in at the head, and batches take from the tail.
+#[derive(Clone, Copy)]
+struct Chain {
+    head: u32,
+    tail: u32,
+    length: u32,
+}
+
+const BY_AGE: usize = 0;
+const UNUSED: usize = 1;
+
 /// See the module's description.
 pub struct SwapCache {
     places: Vec<Place>,
-    head: u32,
-    tail: u32,
-    idle: u32,
+    chains: [Chain; 2],
     free: u32,
     /// Where the search for a free slot goes on: slots in a row are released in one call.
     cursor: u32,
-    /// Idle pages that unuse has put at the cold end.
-    unused: u32,
 }
 
 impl SwapCache {
@@ -66,23 +73,20 @@ impl SwapCache {
             Place { page: PageNumber(0), previous: NIL, next: NIL, unused_us: 0, holds: Holds::Nothing };
         SwapCache {
             places: vec![nothing; slots as usize],
-            head: NIL,
-            tail: NIL,
-            idle: 0,
+            chains: [Chain { head: NIL, tail: NIL, length: 0 }; 2],
             free: slots,
             cursor: 0,
-            unused: 0,
         }
     }
 
-    /// Pages on the list.
+    /// Pages that wait, those from unuse included.
     pub fn length(&self) -> u32 {
-        self.idle
+        self.chains[BY_AGE].length + self.chains[UNUSED].length
     }
 
-    /// Pages on the list that unuse put there, on their way to the device.
+    /// Pages that unuse put there, on their way to the device.
     pub fn unused(&self) -> u32 {
-        self.unused
+        self.chains[UNUSED].length
     }
 
     /// Slots that hold nothing.
@@ -116,41 +120,22 @@ impl SwapCache {
         Some(slot)
     }
 
-    /// The page is in its slot now: it joins at the head.
+    /// The page is in its slot now, the youngest of all.
     pub fn insert_newest(&mut self, slot: StagingSlot) {
-        let old_head = self.head;
-        self.place(slot, Holds::Emptying).holds = Holds::Idle;
-        self.places[slot.index()].next = old_head;
-        self.head = slot.0;
-        if old_head == NIL {
-            self.tail = slot.0;
-        } else {
-            self.places[old_head as usize].previous = slot.0;
-        }
-        self.idle += 1;
+        self.link(slot);
     }
 
-    /// Unuse has put a page into its slot at this time: it joins at the cold end.
-    pub fn insert_coldest(&mut self, slot: StagingSlot, now_us: u64) {
-        let old_tail = self.tail;
-        let place = self.place(slot, Holds::Emptying);
-        place.holds = Holds::Idle;
-        place.unused_us = (now_us as u32).max(1);
-        place.previous = old_tail;
-        self.tail = slot.0;
-        if old_tail == NIL {
-            self.head = slot.0;
-        } else {
-            self.places[old_tail as usize].next = slot.0;
-        }
-        self.idle += 1;
-        self.unused += 1;
+    /// Unuse has put a page into its slot at this time: it joins the queue.
+    pub fn insert_unused(&mut self, slot: StagingSlot, now_us: u64) {
+        self.places[slot.index()].unused_us = (now_us as u32).max(1);
+        self.link(slot);
     }
 
-    /// Takes the coldest page off the list for a task to read. It stays in the swap cache.
+    /// Takes the coldest page for a task to read. It stays in the swap cache.
     pub fn take_coldest(&mut self) -> Option<(StagingSlot, PageNumber)> {
-        (self.tail != NIL).then(|| {
-            let slot = StagingSlot(self.tail);
+        let Chain { tail, .. } = self.chains[if self.unused() > 0 { UNUSED } else { BY_AGE }];
+        (tail != NIL).then(|| {
+            let slot = StagingSlot(tail);
             self.unlink(slot);
             self.places[slot.index()].holds = Holds::Read { readers: 1, is_orphan: false };
             (slot, self.places[slot.index()].page)
@@ -163,7 +148,7 @@ impl SwapCache {
         let place = self.place(slot, Holds::Read { readers: 1, is_orphan: false });
         place.holds = Holds::Emptying;
         place.unused_us = 0;
-        self.insert_newest(slot);
+        self.link(slot);
     }
 
     /// A reader is done, and the page elsewhere. `true`: it was the last one, and has to release
@@ -218,14 +203,16 @@ impl SwapCache {
         Some(self.places[slot.index()].unused_us).filter(|time| *time != 0)
     }
 
-    /// The slots on the list with their pages, the coldest first.
+    /// The slots with pages that wait, the coldest first.
     pub fn coldest_first(&self) -> impl Iterator<Item = (StagingSlot, PageNumber)> {
-        let mut slot = self.tail;
-        std::iter::from_fn(move || {
-            let place = self.places.get(slot as usize)?;
-            let here = StagingSlot(slot);
-            slot = place.previous;
-            Some((here, place.page))
+        [UNUSED, BY_AGE].into_iter().flat_map(move |chain| {
+            let mut slot = self.chains[chain].tail;
+            std::iter::from_fn(move || {
+                let place = self.places.get(slot as usize)?;
+                let here = StagingSlot(slot);
+                slot = place.previous;
+                Some((here, place.page))
+            })
         })
     }
 
@@ -235,22 +222,43 @@ impl SwapCache {
         place
     }
 
+    fn link(&mut self, slot: StagingSlot) {
+        let place = self.place(slot, Holds::Emptying);
+        place.holds = Holds::Idle;
+        let chain = place.chain();
+        let old_head = self.chains[chain].head;
+        self.places[slot.index()].next = old_head;
+        self.chains[chain].head = slot.0;
+        if old_head == NIL {
+            self.chains[chain].tail = slot.0;
+        } else {
+            self.places[old_head as usize].previous = slot.0;
+        }
+        self.chains[chain].length += 1;
+    }
+
     fn unlink(&mut self, slot: StagingSlot) {
-        let Place { previous, next, unused_us, .. } = self.places[slot.index()];
+        let place = &mut self.places[slot.index()];
+        let Place { previous, next, .. } = *place;
+        (place.previous, place.next) = (NIL, NIL);
+        let chain = &mut self.chains[place.chain()];
+        chain.length -= 1;
         if previous == NIL {
-            self.head = next;
+            chain.head = next;
         } else {
             self.places[previous as usize].next = next;
         }
         if next == NIL {
-            self.tail = previous;
+            chain.tail = previous;
         } else {
             self.places[next as usize].previous = previous;
         }
-        let place = &mut self.places[slot.index()];
-        (place.previous, place.next) = (NIL, NIL);
-        self.idle -= 1;
-        self.unused -= u32::from(unused_us != 0);
+    }
+}
+
+impl Place {
+    fn chain(&self) -> usize {
+        if self.unused_us == 0 { BY_AGE } else { UNUSED }
     }
 }
 
@@ -260,18 +268,20 @@ mod tests {
 
     #[test]
     fn unused_pages_leave_before_all_others() {
-        let mut cache = SwapCache::new(4);
-        let slots: Vec<_> = (0..4).map(|page| cache.take_slot(PageNumber(page)).unwrap()).collect();
+        let mut cache = SwapCache::new(5);
+        let slots: Vec<_> = (0..5).map(|page| cache.take_slot(PageNumber(page)).unwrap()).collect();
         assert!(cache.take_slot(PageNumber(9)).is_none());
         cache.insert_newest(slots[0]);
         cache.insert_newest(slots[1]);
-        cache.insert_coldest(slots[2], 5);
+        cache.insert_unused(slots[2], 5);
         cache.insert_newest(slots[3]);
-        assert_eq!(cache.unused(), 1);
+        cache.insert_unused(slots[4], 6);
+        assert_eq!((cache.length(), cache.unused()), (5, 2));
         let order: Vec<u32> = cache.coldest_first().map(|(_, page)| page.0).collect();
-        assert_eq!(order, [2, 0, 1, 3]);
-        assert_eq!(cache.take_coldest(), Some((slots[2], PageNumber(2))));
-        assert_eq!((cache.unused(), cache.unused_us(slots[2])), (0, Some(5)));
+        assert_eq!(order, [2, 4, 0, 1, 3]);
+        assert_eq!(cache.take_coldest(), Some((slots[2], PageNumber(2))), "first come, first written");
+        assert_eq!((cache.unused(), cache.unused_us(slots[2])), (1, Some(5)));
+        assert_eq!(cache.take_coldest(), Some((slots[4], PageNumber(4))));
         assert!(!cache.take_back(slots[2]), "it is being read");
         assert!(cache.is_orphan(slots[2]));
         assert!(cache.take_back(slots[0]));
@@ -279,6 +289,9 @@ mod tests {
         assert!(cache.reader_done(slots[2]));
         cache.give_slot_back(slots[2]);
         cache.give_slot_back(slots[0]);
-        assert_eq!((cache.length(), cache.free_slots()), (2, 2));
+        cache.put_back(slots[4]);
+        assert_eq!((cache.length(), cache.unused(), cache.free_slots()), (3, 0, 2));
+        let order: Vec<u32> = cache.coldest_first().map(|(_, page)| page.0).collect();
+        assert_eq!(order, [1, 3, 4], "what could not be written is the youngest");
     }
 }

@@ -40,6 +40,8 @@ pub struct Workspace {
     pub bytes: Vec<u8>,
     /// A batch of uncompressed pages.
     pub pages: Vec<Page>,
+    /// A batch of pages as they are on the device.
+    pub sealed: Vec<Page>,
 }
 
 impl Workspace {
@@ -49,12 +51,15 @@ impl Workspace {
             compressor: Compressor::new(codec),
             bytes: vec![0; BATCH * PAGE_BYTES],
             pages: vec![Page::ZERO; BATCH],
+            sealed: vec![Page::ZERO; BATCH],
         }
     }
 
     /// Bytes that it occupies.
     pub fn memory_bytes(&self) -> usize {
-        self.compressor.memory_bytes() + self.bytes.len() + self.pages.len() * PAGE_BYTES
+        self.compressor.memory_bytes()
+            + self.bytes.len()
+            + (self.pages.len() + self.sealed.len()) * PAGE_BYTES
     }
 
     /// Where zpage number `index` of a batch lies.

@@ -6,7 +6,7 @@
 
 use crate::page::{Page, PageNumber};
 use crate::swap_cache::StagingSlot;
-use crate::swap_device::SwapDevice;
+use crate::swap_device::{SwapDevice, seal::Sealer};
 use crate::zcache::pool::arena::FrameIndex;
 
 /// The program's memory and the pager's own places for pages.
@@ -52,11 +52,13 @@ pub trait Memory {
     fn wake(&self, page: PageNumber) -> bool;
 }
 
-/// Both halves of a world.
+/// All of a world.
 #[derive(Clone, Copy)]
 pub struct World<'a> {
     /// The program's memory.
     pub memory: &'a dyn Memory,
     /// Where pages end up.
     pub device: &'a dyn SwapDevice,
+    /// What makes them unreadable there.
+    pub sealer: &'a Sealer,
 }

@@ -89,7 +89,7 @@ pub fn run(shared: &Shared, mut task: FaultTask, stop: &Stop) {
 pub fn report(outcome: Outcome, address: usize) {
     let what = match outcome {
         Outcome::Resolved => return,
-        Outcome::Lost => "the contents of this page are lost: the swap device or RAM has failed",
+        Outcome::Lost(_) => "the contents of this page are lost: the swap device or RAM has failed",
         Outcome::OutOfBounds => "no array has this page (any more)",
         Outcome::NoRoom => "no RAM can be freed: the swap device is full or fails, or pages are pinned",
     };

@@ -5,6 +5,7 @@
 //! thread that takes a lock has all signals blocked: the pager's own threads always, callers of
 //! the API by [`SignalsBlocked`], a thread in the SIGBUS handler by its mask.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -19,11 +20,15 @@ use zpager_core::page::{BATCH, PAGE_BYTES, PageNumber};
 use zpager_core::reclaim::kswapd::{self, Kswapd};
 use zpager_core::reclaim::on_demand::{Demand, ReclaimOnDemand};
 use zpager_core::stats::Counters;
+use zpager_core::swap_device::seal::{KEY_BYTES, Sealer};
+use zpager_core::swap_device::unit_map::Packed;
 use zpager_core::task::{Next, Task};
 use zpager_core::world::World;
 use zpager_core::zcache::PoolKind;
 use zpager_core::zcache::codec::CodecKind;
 use zpager_core::zcache::pool::arena::Arena;
+
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::handler_thread::{self, Stop};
@@ -63,6 +68,8 @@ pub struct Options {
     pub faults: Delivery,
     /// Pages that a sequential fault brings at once.
     pub readahead_pages: u32,
+    /// Whether what is written to the swap file is encrypted, with a key that never leaves RAM.
+    pub encrypt: bool,
 }
 
 /// What is where, and what has happened.
@@ -111,6 +118,7 @@ pub(crate) struct Shared {
     kswapd_wanted: Condvar,
     pub(crate) memory: ManagedMemory,
     device: SwapFile,
+    sealer: Sealer,
     /// Tasks for faults in signal mode.
     fault_tasks: Mutex<FaultTasks>,
     fault_task_free: Condvar,
@@ -171,6 +179,8 @@ impl Pager {
                     error,
                 )
             })?;
+        let sealer = new_sealer(options.encrypt)
+            .map_err(|error| Error::Device("no random key for the swap file could be had".into(), error))?;
         let memory = ManagedMemory::new(
             userfaultfd,
             config.window_pages as usize,
@@ -199,6 +209,7 @@ impl Pager {
             kswapd_wanted: Condvar::new(),
             memory,
             device,
+            sealer,
             fault_tasks: Mutex::new(FaultTasks { free: fault_tasks, waiting: 0 }),
             fault_task_free: Condvar::new(),
             on_demand: Mutex::new(on_demand),
@@ -285,8 +296,8 @@ impl Pager {
         self.shared.reclaim(Demand::Pages(pages)).done
     }
 
-    /// Unuses up to so many of the coldest units of the pool. How many it was.
-    pub fn unuse(&self, units: u64) -> u64 {
+    /// Evicts up to so many of the coldest units of the pool. How many it was.
+    pub fn evict(&self, units: u64) -> u64 {
         let _blocked = SignalsBlocked::new();
         self.shared.reclaim(Demand::Units(units)).done
     }
@@ -392,7 +403,7 @@ impl Shared {
 
     /// Drives a task to its end. Signals are blocked, and no lock of the state is held.
     fn drive(&self, task: &mut dyn Task) {
-        let world = World { memory: &self.memory, device: &self.device };
+        let world = World { memory: &self.memory, device: &self.device, sealer: &self.sealer };
         let mut state = self.lock();
         loop {
             let commits_before = state.core.commits;
@@ -500,6 +511,25 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     builder.spawn(guarded).map_err(|error| Error::Device("no thread could be started".into(), error))
 }
 
+/// A sealer with a key of chance, of which nothing else is kept.
+fn new_sealer(encrypt: bool) -> io::Result<Sealer> {
+    if !encrypt {
+        return Ok(Sealer::new(None));
+    }
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    let mut filled = 0;
+    while filled < KEY_BYTES {
+        let rest = &mut key[filled..];
+        // SAFETY: writes at most as many bytes as there is room for.
+        match unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) } {
+            count if count > 0 => filled += count as usize,
+            _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            _ => return Err(io::Error::last_os_error()),
+        }
+    }
+    Ok(Sealer::new(Some(&key)))
+}
+
 fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
     let pages = |bytes: u64| u32::try_from(bytes / PAGE_BYTES as u64).unwrap_or(u32::MAX);
     let ram_frames = pages(options.ram_bytes);
@@ -517,6 +547,13 @@ fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
         return Err(Error::Configuration(format!("readahead_pages={pages}: at most {BATCH} pages")));
     }
     let swap_slots = pages(options.swap_bytes);
+    if options.eviction == EvictionKind::Intact && swap_slots > Packed::SLOT_LIMIT {
+        return Err(Error::Configuration(format!(
+            "swap={} bytes: eviction=\"intact\" works with {} bytes at most",
+            options.swap_bytes,
+            u64::from(Packed::SLOT_LIMIT) * PAGE_BYTES as u64
+        )));
+    }
     // Twice what can be filled, so that regions of odd lengths find gaps.
     let window_pages = (u64::from(ram_frames) + u64::from(swap_slots)) * 2;
     // The lists keep one bit of a page's number.
@@ -536,5 +573,6 @@ fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
         pool_limit_frames: pages(options.pool_limit_bytes),
         eviction: options.eviction,
         readahead_pages: options.readahead_pages.max(1),
+        is_encrypted: options.encrypt,
     })
 }

@@ -79,7 +79,7 @@ fn parse<T: FromStr>(python: Python<'_>, name: &str, value: &str, choices: &str)
 impl Engine {
     #[new]
     #[pyo3(signature = (*, ram_bytes, swap_bytes, swap_directory, codec, pool, pool_limit_bytes, eviction,
-                        faults, readahead_pages))]
+                        faults, readahead_pages, encrypt))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword")]
     fn new(
         python: Python<'_>,
@@ -92,6 +92,7 @@ impl Engine {
         eviction: &str,
         faults: &str,
         readahead_pages: u32,
+        encrypt: bool,
     ) -> PyResult<Self> {
         let faults = match faults {
             "thread" => Delivery::Thread,
@@ -108,9 +109,10 @@ impl Engine {
             codec: parse(python, "codec", codec, "\"lz4\", \"zstd\"")?,
             pool: parse(python, "pool", pool, "\"zsmalloc\", \"zbud\"")?,
             pool_limit_bytes,
-            eviction: parse(python, "eviction", eviction, "\"unuse\", \"none\"")?,
+            eviction: parse(python, "eviction", eviction, "\"unuse\", \"writeback\", \"intact\", \"none\"")?,
             faults,
             readahead_pages,
+            encrypt,
         };
         let pager = python.detach(|| Pager::new(options.clone())).map_err(|error| raise(python, &error))?;
         let last = pager.snapshot();
@@ -174,9 +176,12 @@ impl Engine {
         let counters = self.live.lock().snapshot().counters;
         let histogram: Histogram = match name {
             "unuse_to_write_us" => counters.unuse_to_write_us,
+            "eviction_us" => counters.eviction_us,
             "fault_us" => counters.fault_us,
             _ => {
-                let message = format!("histogram({name:?}): give one of \"unuse_to_write_us\", \"fault_us\"");
+                let message = format!(
+                    "histogram({name:?}): give one of \"unuse_to_write_us\", \"eviction_us\", \"fault_us\""
+                );
                 return Err(misconfigured(python, message));
             }
         };
@@ -192,9 +197,9 @@ impl Engine {
         Ok(python.detach(|| pager.reclaim_pages(pages)))
     }
 
-    fn unuse(&self, python: Python<'_>, units: u64) -> PyResult<u64> {
+    fn evict(&self, python: Python<'_>, units: u64) -> PyResult<u64> {
         let pager = self.pager(python)?;
-        Ok(python.detach(|| pager.unuse(units)))
+        Ok(python.detach(|| pager.evict(units)))
     }
 
     fn check(&self, python: Python<'_>) -> PyResult<()> {

@@ -1,12 +1,19 @@
-//! Eviction: how a full zcache makes room. [`unuse`] is the RFC's mechanism; without any, a full
-//! pool refuses, and whatever comes next goes to the slow device.
+//! Eviction: how a full zcache makes room. [`unuse`] is the RFC's mechanism, [`writeback`] the
+//! kernel's of today, and [`intact`] the alternative that the RFC names; without any, a full pool
+//! refuses, and whatever comes next goes to the slow device. [`repack`] gets slots back from what
+//! [`intact`] has written.
 
-pub(crate) mod unuse;
-
-use crate::page::BATCH;
-use std::str::FromStr;
+mod intact;
+pub(crate) mod repack;
+mod unuse;
+mod writeback;
 
 use crate::engine::Core;
+use crate::page::{BATCH, PageNumber};
+use crate::page_table::{Backing, Entry, State};
+use crate::task::Workspace;
+use crate::world::World;
+use std::str::FromStr;
 
 /// The mechanisms by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +22,10 @@ pub enum EvictionKind {
     None,
     /// Decompress the coldest frame's pages into the swap cache, denied.
     Unuse,
+    /// Decompress the coldest frames' pages and write them at once.
+    Writeback,
+    /// Write the coldest frames as they are.
+    Intact,
 }
 
 impl FromStr for EvictionKind {
@@ -24,6 +35,8 @@ impl FromStr for EvictionKind {
         match name {
             "none" => Ok(EvictionKind::None),
             "unuse" => Ok(EvictionKind::Unuse),
+            "writeback" => Ok(EvictionKind::Writeback),
+            "intact" => Ok(EvictionKind::Intact),
             _ => Err(()),
         }
     }
@@ -41,7 +54,7 @@ pub fn is_full(core: &Core) -> bool {
 
 /// Whether zcache can take a page more, now or after it has made room.
 pub fn has_room(core: &Core) -> bool {
-    core.config.eviction == EvictionKind::Unuse || !is_full(core)
+    core.config.eviction != EvictionKind::None || !is_full(core)
 }
 
 /// Whether the coldest unit should go now. When nothing else is left to go and a fault waits for a
@@ -51,5 +64,132 @@ pub fn is_due(core: &Core) -> bool {
     let is_keeping_up = core.swap_cache.unused() < BATCH as u32;
     // Without a slot for them its pages could only come back.
     let has_slots = core.swap_map.has_room();
-    core.config.eviction == EvictionKind::Unuse && is_full(core) && is_keeping_up && has_slots
+    core.config.eviction != EvictionKind::None && is_full(core) && is_keeping_up && has_slots
+}
+
+/// What came of planning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planned {
+    /// There is something to carry out.
+    CarryOut,
+    /// Frames are free already.
+    Finished,
+    /// The pool is empty, or has nothing that could go.
+    Nothing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Running {
+    Unuse,
+    Writeback,
+    Intact,
+}
+
+/// One eviction by whatever mechanism is chosen, with the memory of all of them.
+pub(crate) struct Evict {
+    running: Running,
+    unuse: unuse::Unuse,
+    writeback: writeback::Writeback,
+    intact: intact::Intact,
+}
+
+impl Evict {
+    /// Nothing is under way.
+    pub fn new() -> Self {
+        Evict {
+            running: Running::Unuse,
+            unuse: unuse::Unuse::new(),
+            writeback: writeback::Writeback::new(),
+            intact: intact::Intact::new(),
+        }
+    }
+
+    /// Takes the coldest unit, or a batch of at most `most` of them.
+    pub fn plan(&mut self, core: &mut Core, workspace: &mut Workspace, most: usize, now_us: u64) -> Planned {
+        let (running, is_planned) = match core.config.eviction {
+            EvictionKind::None | EvictionKind::Unuse => {
+                (Running::Unuse, self.unuse.plan(core, workspace, now_us))
+            }
+            EvictionKind::Writeback => {
+                (Running::Writeback, self.writeback.plan(core, workspace, most, now_us))
+            }
+            EvictionKind::Intact => match self.intact.plan(core, workspace, most, now_us) {
+                intact::Plan::Batch => (Running::Intact, true),
+                intact::Plan::Freed => return Planned::Finished,
+                intact::Plan::Nothing => return Planned::Nothing,
+                intact::Plan::Unfit(unit) => {
+                    self.unuse.plan_unit(core, workspace, unit, now_us);
+                    (Running::Unuse, true)
+                }
+            },
+        };
+        self.running = running;
+        if is_planned { Planned::CarryOut } else { Planned::Nothing }
+    }
+
+    /// Does what was planned.
+    pub fn carry_out(&mut self, world: World<'_>, workspace: &mut Workspace) {
+        match self.running {
+            Running::Unuse => self.unuse.carry_out(world, workspace),
+            Running::Writeback => self.writeback.carry_out(world, workspace),
+            Running::Intact => self.intact.carry_out(world, workspace),
+        }
+    }
+
+    /// `true`: there is more to carry out.
+    pub fn commit(&mut self, core: &mut Core, now_us: u64) -> bool {
+        match self.running {
+            Running::Unuse => return self.unuse.commit(core),
+            Running::Writeback => self.writeback.commit(core, now_us),
+            Running::Intact => self.intact.commit(core, now_us),
+        }
+        false
+    }
+
+    /// Whether the last one made the pool any smaller.
+    pub fn has_helped(&self) -> bool {
+        match self.running {
+            Running::Unuse => self.unuse.has_helped(),
+            Running::Writeback => self.writeback.has_helped(),
+            Running::Intact => self.intact.has_helped(),
+        }
+    }
+}
+
+/// When it was decided that something goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Decision {
+    at_us: u64,
+}
+
+impl Decision {
+    fn at(now_us: u64) -> Self {
+        Decision { at_us: now_us }
+    }
+
+    /// So many frames are free now.
+    fn freed(&self, frames: u32, core: &mut Core, now_us: u64) {
+        (0..frames).for_each(|_| core.counters.eviction_us.record(now_us - self.at_us));
+    }
+}
+
+/// Whether a page's zpage would have to go somewhere: it is all there is of the page, and nobody is
+/// at work on it. The copy of a resident page is dropped: the page is dirty without it, that is
+/// all.
+fn is_to_be_moved(core: &mut Core, page: PageNumber) -> bool {
+    let entry = core.pages.get(page);
+    let is_copy = entry.state == State::Resident;
+    if is_copy && !entry.busy {
+        core.drop_copy(entry.backing);
+        core.pages.set(page, Entry { backing: Backing::None, ..entry });
+    }
+    !is_copy && !entry.busy
+}
+
+/// A page's only zpage is damaged.
+fn lose(core: &mut Core, page: PageNumber) {
+    let backing = core.pages.get(page).backing;
+    core.frontswap.zcache.remove(backing, &mut core.budget);
+    core.counters.lost_pages += 1;
+    core.pages.set(page, Entry { state: State::Lost, busy: false, backing: Backing::None, frame: 0 });
 }

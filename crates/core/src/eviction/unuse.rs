@@ -1,6 +1,6 @@
 //! Unuse, as the RFC has it: the coldest unit of the pool; its zpages decompressed into frames
-//! from the reserve; their denial bits set; the pages into the swap cache at the cold end; the
-//! unit's frames freed. The swap path finds the bit and writes the page to the device.
+//! from the reserve; their denial bits set; the pages into the swap cache, ahead of its cold end;
+//! the unit's frames freed. The swap path finds the bit and writes the page to the device.
 //!
 //! The unit is isolated meanwhile: no zpage joins it, none is moved, and its handles stay what
 //! they are, so a handle that still stands in a page's entry at the commit is still the zpage
@@ -11,10 +11,10 @@ use crate::engine::Core;
 use crate::page::{PAGE_BYTES, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::swap_cache::StagingSlot;
+use crate::swap_device::fetch;
 use crate::task::Workspace;
 use crate::world::World;
-use crate::zcache::pool::{Handle, Unit, ZPAGES_PER_UNIT_MAX};
-use crate::zcache::{Loaded, same_filled};
+use crate::zcache::pool::{Handle, Unit, ZPAGES_PER_UNIT_MAX, ZpageHeader};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Result {
@@ -29,7 +29,7 @@ struct Item {
     page: PageNumber,
     handle: Handle,
     staging: StagingSlot,
-    loaded: Loaded,
+    header: ZpageHeader,
     /// Where its zpage is in the workspace's bytes.
     at: usize,
     result: Result,
@@ -43,6 +43,7 @@ pub struct Unuse {
     items: Vec<Item>,
     /// Slots whose page is needed no more.
     release: Vec<StagingSlot>,
+    decided_us: u64,
     has_helped: bool,
 }
 
@@ -53,30 +54,32 @@ impl Unuse {
             handles: Vec::with_capacity(ZPAGES_PER_UNIT_MAX),
             items: Vec::with_capacity(ZPAGES_PER_UNIT_MAX),
             release: Vec::with_capacity(ZPAGES_PER_UNIT_MAX),
+            decided_us: 0,
             has_helped: false,
         }
     }
 
     /// Isolates the coldest unit and copies its zpages. `false`: the pool is empty.
-    pub fn plan(&mut self, core: &mut Core, workspace: &mut Workspace) -> bool {
-        let pool = &mut core.frontswap.zcache.pool;
-        let Some(unit) = pool.isolate_coldest() else { return false };
+    pub fn plan(&mut self, core: &mut Core, workspace: &mut Workspace, now_us: u64) -> bool {
+        let unit = core.frontswap.zcache.pool.isolate_coldest();
+        if let Some(unit) = unit {
+            self.plan_unit(core, workspace, unit, now_us);
+        }
+        unit.is_some()
+    }
+
+    /// Copies the zpages of an isolated unit.
+    pub fn plan_unit(&mut self, core: &mut Core, workspace: &mut Workspace, unit: Unit, now_us: u64) {
         self.unit = Some(unit);
+        self.decided_us = now_us;
         self.handles.clear();
         self.items.clear();
         self.release.clear();
-        pool.zpages_of(unit, &mut |handle| self.handles.push(handle));
+        core.frontswap.zcache.pool.zpages_of(unit, &mut |handle| self.handles.push(handle));
         let mut at = 0;
         for &handle in &self.handles {
             let page = core.frontswap.zcache.pool.header(handle).page;
-            let entry = core.pages.get(page);
-            if entry.busy {
-                continue;
-            }
-            if entry.state == State::Resident {
-                // The zpage is only a clean copy: the page is dirty without it, that is all.
-                core.drop_copy(entry.backing);
-                core.pages.set(page, Entry { backing: Backing::None, ..entry });
+            if !super::is_to_be_moved(core, page) {
                 continue;
             }
             if !core.budget.take(Use::SwapCache, 1) {
@@ -86,37 +89,25 @@ impl Unuse {
                 core.budget.give_back(Use::SwapCache, 1);
                 break;
             };
-            let loaded = core.frontswap.zcache.load(Backing::Zpage(handle), &mut workspace.bytes[at..]);
-            self.items.push(Item { page, handle, staging, loaded, at, result: Result::Pending });
-            if let Loaded::Zpage(header) = loaded {
-                at += usize::from(header.length);
-            }
+            let header = core.frontswap.zcache.pool.load(handle, &mut workspace.bytes[at..]);
+            self.items.push(Item { page, handle, staging, header, at, result: Result::Pending });
+            at += usize::from(header.length);
             debug_assert!(at + PAGE_BYTES <= workspace.bytes.len(), "a unit is a few frames");
         }
-        true
     }
 
     pub fn carry_out(&mut self, world: World<'_>, workspace: &mut Workspace) {
         if self.unit.is_none() {
             return world.memory.release_staged(&self.release);
         }
-        let Workspace { compressor, bytes, pages } = workspace;
+        let Workspace { compressor, bytes, pages, .. } = workspace;
         let page = &mut pages[0];
         for item in &mut self.items {
-            let is_good = match &item.loaded {
-                Loaded::SameFilled(value) => {
-                    same_filled::fill(page, *value);
-                    true
-                }
-                Loaded::Zpage(header) => {
-                    let zpage = &bytes[item.at..][..header.length.into()];
-                    compressor.decompress(header, zpage, page).is_ok()
-                }
-            };
-            item.result = match is_good {
-                false => Result::Corrupt,
-                true if world.memory.stage(item.staging, page) => Result::Staged,
-                true => Result::NoMemory,
+            let zpage = &bytes[item.at..][..item.header.length.into()];
+            item.result = match fetch::decompress(item.page, &item.header, zpage, compressor, page) {
+                Err(_) => Result::Corrupt,
+                Ok(()) if world.memory.stage(item.staging, page) => Result::Staged,
+                Ok(()) => Result::NoMemory,
             };
         }
     }
@@ -127,7 +118,7 @@ impl Unuse {
     }
 
     /// `true`: there is more to carry out.
-    pub fn commit(&mut self, core: &mut Core, now_us: u64) -> bool {
+    pub fn commit(&mut self, core: &mut Core) -> bool {
         let Some(unit) = self.unit.take() else {
             for &staging in &self.release {
                 core.swap_cache.give_slot_back(staging);
@@ -143,24 +134,23 @@ impl Unuse {
                 self.release.push(item.staging);
                 continue;
             }
-            core.frontswap.zcache.remove(entry.backing, &mut core.budget);
             if item.result == Result::Corrupt {
                 self.release.push(item.staging);
-                core.counters.lost_pages += 1;
-                let lost = Entry { state: State::Lost, busy: false, backing: Backing::None, frame: 0 };
-                core.pages.set(item.page, lost);
+                super::lose(core, item.page);
                 continue;
             }
+            core.frontswap.zcache.remove(entry.backing, &mut core.budget);
             core.frontswap.denial.deny(item.page);
             let frame = item.staging.0;
             let entry = Entry { state: State::SwapCache, busy: false, backing: Backing::None, frame };
             core.pages.set(item.page, entry);
-            core.swap_cache.insert_coldest(item.staging, now_us);
+            core.swap_cache.insert_unused(item.staging, self.decided_us);
             core.counters.zswpwb += 1;
         }
         let freed = core.frontswap.zcache.pool.end_isolation(unit, &mut core.budget);
         self.has_helped = freed > 0 || self.release.len() < self.items.len();
         core.counters.unuses += u64::from(freed > 0);
+        core.counters.evicted_units += u64::from(freed > 0);
         !self.release.is_empty()
     }
 }

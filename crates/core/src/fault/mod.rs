@@ -21,12 +21,13 @@ pub mod readahead;
 use crate::budget::Use;
 use crate::engine::Core;
 use crate::eviction;
-use crate::page::{BATCH, Page, PageNumber, ZEROS};
+use crate::page::{BATCH, PAGE_BYTES, PageNumber, ZEROS};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::lists::List;
 use crate::reclaim::{Reclaim, Step, shadow};
 use crate::swap_cache::StagingSlot;
-use crate::swap_device::swap_map::{self, Slot};
+use crate::swap_device::Loss;
+use crate::swap_device::fetch::{self, Fetch, Source};
 use crate::task::{Next, Task, Workspace};
 use crate::world::World;
 use crate::zcache::codec::CodecKind;
@@ -49,7 +50,7 @@ pub enum Outcome {
     /// The page belongs to no region.
     OutOfBounds,
     /// The page's contents are lost.
-    Lost,
+    Lost(Loss),
     /// For a long time no frame could be had: the device is full or fails, or pages are pinned.
     NoRoom,
 }
@@ -61,7 +62,7 @@ enum Plan {
     Wake,
     Restore { slot: StagingSlot, by_move: bool },
     Load,
-    Read { first: Slot },
+    Read,
     Poison,
 }
 
@@ -78,8 +79,15 @@ enum Phase {
 #[derive(Clone, Copy)]
 struct Item {
     before: Entry,
-    loaded: Loaded,
-    checksum: u32,
+    from: From,
+}
+
+#[derive(Clone, Copy)]
+enum From {
+    /// It holds zeros, or is here already.
+    Nowhere,
+    Zcache(Loaded),
+    Device(Source),
 }
 
 /// See the module's description. One fault at a time: `begin`, then drive it to its end.
@@ -97,14 +105,15 @@ pub struct FaultTask {
     items: Vec<Item>,
     /// As many of them, from the first on, were brought.
     brought: usize,
+    fetch: Fetch,
     has_reclaimed: bool,
-    /// Reads that failed so far.
-    read_errors: u32,
+    /// Why the page is lost, if this fault has found out.
+    loss: Option<Loss>,
     outcome: Outcome,
 }
 
-/// How often a page is read before it counts as lost.
-const READ_ATTEMPTS: u32 = 3;
+/// Pages right behind this one that come along where they were read with it anyway.
+const BUDDIES_MAX: u32 = 3;
 
 /// How long a fault looks for a frame before it ends in an error: nobody waits for ever.
 const GIVE_UP_US: u64 = 30_000_000;
@@ -123,15 +132,16 @@ impl FaultTask {
             plan: Plan::Wake,
             items: Vec::with_capacity(BATCH),
             brought: 0,
+            fetch: Fetch::new(),
             has_reclaimed: false,
-            read_errors: 0,
+            loss: None,
             outcome: Outcome::Resolved,
         }
     }
 
     /// Bytes that it occupies.
     pub fn memory_bytes(&self) -> usize {
-        self.workspace.memory_bytes() + self.reclaim.memory_bytes()
+        self.workspace.memory_bytes() + self.reclaim.memory_bytes() + Fetch::MEMORY_BYTES
     }
 
     /// A fault arrives. `was_mapped`: the page was there, only write-protected.
@@ -142,7 +152,7 @@ impl FaultTask {
         self.began_us = None;
         self.phase = Phase::Plan;
         self.has_reclaimed = false;
-        self.read_errors = 0;
+        self.loss = None;
         self.outcome = Outcome::Resolved;
     }
 
@@ -184,7 +194,7 @@ impl FaultTask {
             if !is_first && (before.busy || !before.is_clean()) {
                 break;
             }
-            self.items.push(Item { before, loaded: Loaded::SameFilled(0), checksum: 0 });
+            self.items.push(Item { before, from: From::Nowhere });
             core.drop_copy(before.backing);
             core.pages.set(page, Entry { busy: true, backing: Backing::None, ..before });
         }
@@ -212,34 +222,33 @@ impl FaultTask {
         if frames == 0 {
             return self.reclaim_first(core);
         }
-        let mut window = core.readahead.window(self.page, core.config.readahead_pages);
-        if self.read_errors > 0 {
-            window = 1;
-        }
-        self.items.clear();
+        let window = core.readahead.window(self.page, core.config.readahead_pages);
         let state = core.pages.get(self.page).state;
-        let mut first_slot = Slot(0);
-        for offset in 0..window.min(pages_left).min(frames) {
+        // What was read along with the page costs little more than nothing.
+        let most = if state == State::Device { window.max(1 + BUDDIES_MAX) } else { window };
+        self.items.clear();
+        self.fetch.clear();
+        for offset in 0..most.min(pages_left).min(frames) {
             let page = self.page.plus(offset);
             let before = core.pages.get(page);
             if before.busy || before.state != state {
                 break;
             }
-            let mut item = Item { before, loaded: Loaded::SameFilled(0), checksum: 0 };
-            match before.backing {
-                Backing::None => {}
-                Backing::Slot(slot) if offset == 0 => first_slot = slot,
-                Backing::Slot(slot) if slot == first_slot.plus(offset) => {}
-                Backing::Slot(_) => break,
+            let from = match before.backing {
+                Backing::None => From::Nowhere,
                 Backing::SameFilled(_) | Backing::Zpage(_) => {
                     let into = self.workspace.zpage(offset as usize);
-                    item.loaded = core.frontswap.load(before.backing, into, &mut core.counters);
+                    From::Zcache(core.frontswap.load(before.backing, into, &mut core.counters))
                 }
-            }
-            if let Backing::Slot(slot) = before.backing {
-                item.checksum = core.swap_map.checksum(slot);
-            }
-            self.items.push(item);
+                Backing::Slot(_) | Backing::Packed(_) => {
+                    if offset >= window && !self.fetch.includes(before.backing) {
+                        break;
+                    }
+                    let Some(source) = self.fetch.add(page, before.backing, &core.swap_map) else { break };
+                    From::Device(source)
+                }
+            };
+            self.items.push(Item { before, from });
             core.pages.set_busy(page, true);
         }
         let count = self.items.len() as u32;
@@ -250,7 +259,7 @@ impl FaultTask {
         self.plan = match state {
             State::Empty => Plan::Zero,
             State::Zcache => Plan::Load,
-            _ => Plan::Read { first: first_slot },
+            _ => Plan::Read,
         };
         self.go(Phase::Commit, Next::CarryOut)
     }
@@ -284,7 +293,7 @@ impl FaultTask {
             }
             Plan::Poison => {
                 core.pages.set_busy(self.page, false);
-                self.outcome = Outcome::Lost;
+                self.outcome = Outcome::Lost(self.loss.unwrap_or(Loss::Earlier));
                 Next::Done
             }
             Plan::Unprotect => {
@@ -295,7 +304,7 @@ impl FaultTask {
                 Next::Done
             }
             Plan::Restore { slot, by_move } => self.commit_restore(core, slot, by_move),
-            Plan::Zero | Plan::Load | Plan::Read { .. } => self.commit_bring(core),
+            Plan::Zero | Plan::Load | Plan::Read => self.commit_bring(core),
         };
         if next == Next::Done {
             return self.finish(core, now_us);
@@ -348,8 +357,7 @@ impl FaultTask {
             let mut backing = now.backing;
             // A page that is wanted again soon is worth a place in zcache when it leaves: with a
             // copy on the device it would go back there.
-            let belongs_in_zcache =
-                is_recent && matches!(self.plan, Plan::Read { .. }) && eviction::has_room(core);
+            let belongs_in_zcache = is_recent && matches!(self.plan, Plan::Read) && eviction::has_room(core);
             if !self.protects() || belongs_in_zcache {
                 core.drop_copy(backing);
                 backing = Backing::None;
@@ -375,59 +383,44 @@ impl FaultTask {
     /// Either the system had no memory, and the page is still where it was, or the page could
     /// not be read back.
     fn commit_nothing_brought(&mut self, core: &mut Core) -> Next {
-        match self.outcome {
-            Outcome::Lost if self.read_errors < READ_ATTEMPTS && matches!(self.plan, Plan::Read { .. }) => {
-                self.outcome = Outcome::Resolved;
-                self.go(Phase::Plan, Next::Again)
-            }
-            Outcome::Lost => {
-                let entry = core.pages.get(self.page);
-                core.drop_copy(entry.backing);
-                let lost = Entry { state: State::Lost, busy: false, backing: Backing::None, frame: 0 };
-                core.pages.set(self.page, lost);
-                core.counters.lost_pages += 1;
-                core.counters.device_read_errors += u64::from(self.read_errors > 0);
-                self.outcome = Outcome::Resolved;
-                // The next round poisons it.
-                self.go(Phase::Plan, Next::Again)
-            }
-            _ => self.go(Phase::Plan, Next::Wait),
-        }
+        let Some(loss) = self.loss else { return self.go(Phase::Plan, Next::Wait) };
+        let entry = core.pages.get(self.page);
+        core.drop_copy(entry.backing);
+        let lost = Entry { state: State::Lost, busy: false, backing: Backing::None, frame: 0 };
+        core.pages.set(self.page, lost);
+        core.counters.lost_pages += 1;
+        core.counters.device_read_errors += u64::from(matches!(loss, Loss::Unreadable(_)));
+        // The next round poisons it.
+        self.go(Phase::Plan, Next::Again)
     }
 
     /// Decompresses or reads what was planned into the workspace's pages; how many, from the
     /// first on, are good.
     fn fetch(&mut self, world: World<'_>) -> usize {
-        let Workspace { compressor, bytes, pages } = &mut self.workspace;
-        match self.plan {
-            Plan::Load => {
-                for (index, (item, page)) in self.items.iter().zip(pages).enumerate() {
-                    match &item.loaded {
-                        Loaded::SameFilled(value) => same_filled::fill(page, *value),
-                        Loaded::Zpage(header) => {
-                            let zpage = &bytes[index * size_of::<Page>()..][..header.length.into()];
-                            let owner = self.page.plus(index as u32);
-                            if header.page != owner || compressor.decompress(header, zpage, page).is_err() {
-                                return index;
-                            }
-                        }
-                    }
-                }
-                self.items.len()
-            }
-            Plan::Read { first } => {
-                let count = self.items.len();
-                if world.device.read_run(first, &mut pages[..count]).is_err() {
-                    return 0;
-                }
-                let is_good = |(index, item): (usize, &Item)| {
-                    let slot = first.plus(index as u32);
-                    swap_map::checksum(self.page.plus(index as u32), slot, &pages[index]) == item.checksum
-                };
-                self.items.iter().enumerate().take_while(|item| is_good(*item)).count()
-            }
-            _ => unreachable!("{:?} fetches nothing", self.plan),
+        let Workspace { compressor, bytes, pages, sealed } = &mut self.workspace;
+        if matches!(self.plan, Plan::Read) {
+            self.fetch.carry_out(world, sealed, bytes);
         }
+        for (index, (item, into)) in self.items.iter().zip(pages).enumerate() {
+            let page = self.page.plus(index as u32);
+            let result = match &item.from {
+                From::Nowhere => unreachable!("there is nothing to be fetched"),
+                From::Zcache(Loaded::SameFilled(value)) => {
+                    same_filled::fill(into, *value);
+                    Ok(())
+                }
+                From::Zcache(Loaded::Zpage(header)) => {
+                    let zpage = &bytes[index * PAGE_BYTES..][..header.length.into()];
+                    fetch::decompress(page, header, zpage, compressor, into)
+                }
+                From::Device(source) => self.fetch.page(*source, page, bytes, compressor, into),
+            };
+            if let Err(loss) = result {
+                self.loss = (index == 0).then_some(loss);
+                return index;
+            }
+        }
+        self.items.len()
     }
 }
 
@@ -478,12 +471,8 @@ impl Task for FaultTask {
                 while memory.map(self.page, &self.workspace.pages[..1], false) == 0 {}
             }
             Plan::Zero => self.brought = memory.map(self.page, &ZEROS[..self.items.len()], false),
-            Plan::Load | Plan::Read { .. } => {
+            Plan::Load | Plan::Read => {
                 let good = self.fetch(world);
-                if good == 0 {
-                    self.outcome = Outcome::Lost;
-                    self.read_errors += u32::from(matches!(self.plan, Plan::Read { .. }));
-                }
                 self.brought = memory.map(self.page, &self.workspace.pages[..good], self.protects());
             }
         }

@@ -16,7 +16,7 @@ mod unmap;
 pub mod watermarks;
 
 use crate::engine::Core;
-use crate::eviction::{self, unuse::Unuse};
+use crate::eviction::{self, Evict, Planned, repack, repack::Repack};
 use crate::page::BATCH;
 use crate::task::Workspace;
 use crate::world::World;
@@ -43,13 +43,15 @@ pub enum Job {
     Unmap,
     /// Swap cache to zcache or device.
     SwapOut,
-    /// zcache to swap cache.
-    Unuse,
+    /// zcache to swap cache, or to the device.
+    Evict,
+    /// Units on the device that have holes to zcache.
+    Repack,
     /// Free frames of the pool to the system.
     Release,
 }
 
-const JOBS: usize = 4;
+const JOBS: usize = 5;
 
 /// One worker's jobs with their memory. Any number of workers may be at it at the same time.
 pub struct Reclaim {
@@ -60,7 +62,8 @@ pub struct Reclaim {
     achieved: u64,
     unmap: Unmap,
     swap_out: SwapOut,
-    unuse: Unuse,
+    evict: Evict,
+    repack: Repack,
     release: Release,
 }
 
@@ -79,14 +82,15 @@ impl Reclaim {
             achieved: 0,
             unmap: Unmap::new(),
             swap_out: SwapOut::new(),
-            unuse: Unuse::new(),
+            evict: Evict::new(),
+            repack: Repack::new(),
             release: Release::new(),
         }
     }
 
     /// Bytes that it occupies: lists of at most a batch, a hundred bytes an item.
     pub fn memory_bytes(&self) -> usize {
-        100 * (4 * BATCH + 3 * ZPAGES_PER_UNIT_MAX)
+        100 * (9 * BATCH + 6 * ZPAGES_PER_UNIT_MAX)
     }
 
     /// Commits the job that runs, or plans the one that helps most. `is_urgent`: somebody waits for
@@ -112,29 +116,50 @@ impl Reclaim {
         let unused_wait = core.swap_cache.unused() > 0;
         let order = [
             (Job::Release, Release::is_due(core)),
-            (Job::Unuse, eviction::is_due(core)),
+            (Job::Repack, repack::is_due(core)),
+            (Job::Evict, eviction::is_due(core)),
             (Job::SwapOut, swap_cache_is_full || unused_wait),
             (Job::Unmap, true),
             (Job::SwapOut, true),
             (Job::Release, true),
-            (Job::Unuse, is_urgent && core.frames_for_faults() == 0),
+            (Job::Evict, is_urgent && core.frames_for_faults() == 0),
         ];
         for (job, is_due) in order {
             let is_tried = is_due && !self.stuck[job as usize];
-            if is_tried && self.plan(job, BATCH, core, workspace) == Step::CarryOut {
-                return Step::CarryOut;
+            if is_tried {
+                match self.plan(job, BATCH, core, workspace, now_us) {
+                    Step::NothingToDo => {}
+                    step => return step,
+                }
             }
         }
         self.stuck = [false; JOBS];
         if is_urgent && core.compact(BATCH as u32) > 0 { Step::Finished } else { Step::NothingToDo }
     }
 
-    /// Plans this job, whatever else would help. It unmaps at most `pages_max`.
-    pub fn plan(&mut self, job: Job, pages_max: usize, core: &mut Core, workspace: &mut Workspace) -> Step {
+    /// Plans this job, whatever else would help. It unmaps at most so many pages, or evicts at most
+    /// so many units.
+    pub fn plan(
+        &mut self,
+        job: Job,
+        most: usize,
+        core: &mut Core,
+        workspace: &mut Workspace,
+        now_us: u64,
+    ) -> Step {
+        let evicted_before = core.counters.evicted_units;
         let is_planned = match job {
-            Job::Unmap => self.unmap.plan(core, pages_max),
+            Job::Unmap => self.unmap.plan(core, most),
             Job::SwapOut => self.swap_out.plan(core),
-            Job::Unuse => self.unuse.plan(core, workspace),
+            Job::Evict => match self.evict.plan(core, workspace, most, now_us) {
+                Planned::CarryOut => true,
+                Planned::Nothing => false,
+                Planned::Finished => {
+                    self.achieved = core.counters.evicted_units - evicted_before;
+                    return Step::Finished;
+                }
+            },
+            Job::Repack => self.repack.plan(core),
             Job::Release => self.release.plan(core),
         };
         if !is_planned {
@@ -147,7 +172,7 @@ impl Reclaim {
     /// Commits the job that runs.
     pub fn commit(&mut self, core: &mut Core, now_us: u64, workspace: &mut Workspace) -> Step {
         let job = self.running.expect("a job runs");
-        let unuses_before = core.counters.unuses;
+        let evicted_before = core.counters.evicted_units;
         self.achieved = 0;
         let (goes_on, has_helped) = match job {
             Job::Unmap => {
@@ -158,11 +183,12 @@ impl Reclaim {
                 let goes_on = self.swap_out.commit(core, workspace, now_us);
                 (goes_on, self.swap_out.has_helped())
             }
-            Job::Unuse => {
-                let goes_on = self.unuse.commit(core, now_us);
-                self.achieved = core.counters.unuses - unuses_before;
-                (goes_on, self.unuse.has_helped())
+            Job::Evict => {
+                let goes_on = self.evict.commit(core, now_us);
+                self.achieved = core.counters.evicted_units - evicted_before;
+                (goes_on, self.evict.has_helped())
             }
+            Job::Repack => (self.repack.commit(core, workspace), self.repack.has_helped()),
             Job::Release => {
                 self.release.commit(core);
                 (false, true)
@@ -190,12 +216,13 @@ impl Reclaim {
         match self.running.expect("a job runs") {
             Job::Unmap => self.unmap.carry_out(world),
             Job::SwapOut => self.swap_out.carry_out(world, workspace),
-            Job::Unuse => self.unuse.carry_out(world, workspace),
+            Job::Evict => self.evict.carry_out(world, workspace),
+            Job::Repack => self.repack.carry_out(world, workspace),
             Job::Release => self.release.carry_out(world),
         }
     }
 
-    /// Pages that were unmapped, or units that were unused, by the job that was finished last.
+    /// Pages that were unmapped, or units that were evicted, by the job that was finished last.
     pub fn achieved(&self) -> u64 {
         self.achieved
     }

@@ -1,4 +1,4 @@
-//! Reclaim on somebody's word: so many pages out of sight, or so many units of the pool unused.
+//! Reclaim on somebody's word: so many pages out of sight, or so many units of the pool evicted.
 
 use crate::engine::Core;
 use crate::reclaim::{Job, Reclaim, Step};
@@ -11,7 +11,7 @@ use crate::zcache::codec::CodecKind;
 pub enum Demand {
     /// Unmap so many pages, and get the swap cache empty.
     Pages(u64),
-    /// Unuse so many units of the pool, as far as none of their pages is just in use, and get
+    /// Evict so many units of the pool, as far as none of their pages is just in use, and get
     /// their pages written.
     Units(u64),
     /// Make so many frames free for faults, and more than that no longer.
@@ -71,17 +71,23 @@ impl ReclaimOnDemand {
             }
             Demand::Frames(_) => return reclaim.locked(core, now_us, workspace, true),
             Demand::Pages(wanted) if *done < wanted && core.swap_cache.length() == 0 => Job::Unmap,
-            Demand::Units(wanted) if *attempts < wanted && core.swap_cache.unused() == 0 => Job::Unuse,
+            Demand::Units(wanted)
+                if *done < wanted && *attempts < wanted && core.swap_cache.unused() == 0 =>
+            {
+                Job::Evict
+            }
             Demand::Pages(_) if core.swap_cache.length() > 0 => Job::SwapOut,
             Demand::Units(_) if core.swap_cache.unused() > 0 => Job::SwapOut,
             Demand::Pages(_) | Demand::Units(_) => return Step::NothingToDo,
         };
-        *attempts += u64::from(job == Job::Unuse);
-        let pages_left = match *demand {
-            Demand::Pages(wanted) => wanted.saturating_sub(*done),
-            Demand::Units(_) | Demand::Frames(_) => 0,
+        *attempts += u64::from(job == Job::Evict);
+        let left = match *demand {
+            Demand::Pages(wanted) | Demand::Units(wanted) => wanted.saturating_sub(*done),
+            Demand::Frames(_) => 0,
         };
-        reclaim.plan(job, pages_left as usize, core, workspace)
+        let step = reclaim.plan(job, left as usize, core, workspace, now_us);
+        *done += if step == Step::Finished { reclaim.achieved() } else { 0 };
+        step
     }
 }
 

@@ -11,7 +11,9 @@ use crate::page::{BATCH, Page, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::shadow;
 use crate::swap_cache::StagingSlot;
-use crate::swap_device::swap_map::{Slot, checksum};
+use crate::swap_device::seal::{Identity, Tag};
+use crate::swap_device::swap_map::Slot;
+use crate::swap_device::transfer::{Written, write_pages};
 use crate::task::Workspace;
 use crate::world::World;
 use crate::zcache::pool::ZpageHeader;
@@ -37,9 +39,8 @@ struct Item {
 struct Write {
     staging: StagingSlot,
     page: PageNumber,
-    slot: Slot,
-    checksum: u32,
-    is_written: bool,
+    identity: Identity,
+    tag: Tag,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct SwapOut {
     zpage_bytes_max: usize,
     items: Vec<Item>,
     writes: Vec<Write>,
+    slots: Vec<Slot>,
+    written: Written,
     /// Pages of the batch that are in the swap cache still.
     kept: usize,
     /// Slots whose memory is to be released in this round.
@@ -68,6 +71,8 @@ impl SwapOut {
             zpage_bytes_max: 0,
             items: Vec::with_capacity(BATCH),
             writes: Vec::with_capacity(BATCH),
+            slots: Vec::with_capacity(BATCH),
+            written: Written::default(),
             kept: 0,
             release: Vec::with_capacity(BATCH),
         }
@@ -108,6 +113,10 @@ impl SwapOut {
     /// `true`: there is more to carry out.
     pub fn commit(&mut self, core: &mut Core, workspace: &mut Workspace, now_us: u64) -> bool {
         for &staging in &self.release {
+            if let Some(decided_us) = core.swap_cache.unused_us(staging) {
+                let waited_us = (now_us as u32).wrapping_sub(decided_us);
+                core.counters.eviction_us.record(waited_us.into());
+            }
             core.swap_cache.give_slot_back(staging);
         }
         core.budget.give_back(Use::SwapCache, self.release.len() as u32);
@@ -170,9 +179,8 @@ impl SwapOut {
                 None => self.writes.push(Write {
                     staging: item.staging,
                     page: item.page,
-                    slot: Slot(0),
-                    checksum: 0,
-                    is_written: false,
+                    identity: Identity { slot: Slot(0), generation: 0, owner: Some(item.page) },
+                    tag: Tag::default(),
                 }),
             }
         }
@@ -188,9 +196,11 @@ impl SwapOut {
             let Some((first, count)) = core.swap_map.take_run(wanted) else { break };
             for offset in 0..count {
                 let write = &mut self.writes[assigned];
-                write.slot = first.plus(offset);
+                let slot = first.plus(offset);
+                write.identity =
+                    Identity { slot, generation: core.swap_map.generation(slot), owner: Some(write.page) };
                 let frame = write.staging.0;
-                let backing = Backing::Slot(write.slot);
+                let backing = Backing::Slot(slot);
                 core.pages.set(write.page, Entry { state: State::Writing, busy: false, backing, frame });
                 assigned += 1;
             }
@@ -203,36 +213,31 @@ impl SwapOut {
     }
 
     fn write(&mut self, world: World<'_>, workspace: &mut Workspace) {
-        let follows = |before: &Write, after: &Write| after.slot == before.slot.plus(1);
-        for run in self.writes.chunk_by_mut(follows) {
-            for (write, contents) in run.iter_mut().zip(&mut workspace.pages) {
-                contents.copy_from_slice(&world.memory.staged(write.staging)[..]);
-                write.checksum = checksum(write.page, write.slot, contents);
-            }
-            let all_written = world.device.write_run(run[0].slot, &workspace.pages[..run.len()]).is_ok();
-            for (write, contents) in run.iter_mut().zip(&workspace.pages) {
-                // One bad slot is no reason to give up its neighbours.
-                write.is_written =
-                    all_written || world.device.write_run(write.slot, std::slice::from_ref(contents)).is_ok();
-            }
+        self.slots.clear();
+        for (write, sealed) in self.writes.iter_mut().zip(&mut workspace.sealed) {
+            let contents = world.memory.staged(write.staging);
+            write.tag = world.sealer.seal(write.identity, &contents[..], &mut sealed[..]);
+            self.slots.push(write.identity.slot);
         }
+        self.written = write_pages(world.device, &self.slots, &workspace.sealed[..self.slots.len()]);
     }
 
     fn commit_writes(&mut self, core: &mut Core, now_us: u64) {
         for index in 0..self.writes.len() {
             let write = self.writes[index];
+            let slot = write.identity.slot;
             let is_orphan = core.swap_cache.is_orphan(write.staging);
-            if !write.is_written {
-                core.swap_map.retire(write.slot);
-                core.counters.device_write_errors += 1;
+            let is_written = self.written.is_written(index);
+            core.counters.pswpout += u64::from(is_written);
+            if !is_written {
+                self.written.give_up(index, slot, &mut core.swap_map, &mut core.counters);
             } else if is_orphan {
-                core.swap_map.give_back(write.slot);
+                core.swap_map.give_back(slot);
             }
-            core.counters.pswpout += u64::from(write.is_written);
             if is_orphan {
                 self.leave(core, write.staging);
-            } else if write.is_written {
-                core.swap_map.set_checksum(write.slot, write.checksum);
+            } else if is_written {
+                core.swap_map.set_tag(slot, &write.tag);
                 let frame = if let Some(unused_us) = core.swap_cache.unused_us(write.staging) {
                     let waited_us = (now_us as u32).wrapping_sub(unused_us);
                     core.counters.unuse_to_write_us.record(waited_us.into());
@@ -241,7 +246,7 @@ impl SwapOut {
                 } else {
                     shadow::of_now(core)
                 };
-                let backing = Backing::Slot(write.slot);
+                let backing = Backing::Slot(slot);
                 core.pages.set(write.page, Entry { state: State::Device, busy: false, backing, frame });
                 self.leave(core, write.staging);
             } else {

@@ -74,7 +74,7 @@ impl Unmap {
         for &page in &self.clean {
             let entry = core.pages.get(page);
             let state = match entry.backing {
-                Backing::Slot(_) => State::Device,
+                Backing::Slot(_) | Backing::Packed(_) => State::Device,
                 _ => State::Zcache,
             };
             core.lists.release(entry.frame);

@@ -4,11 +4,20 @@
 use super::random::Random;
 use crate::page::{Page, PageNumber};
 
+/// How well the pages of a run compress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compressibility {
+    /// Not at all, seven of eight.
+    Noise,
+    /// Of eight pages one is a common value, one a value of its own, one noise, and the others
+    /// compress from hardly at all to almost nothing.
+    Mixed,
+    /// To a half at most.
+    Good,
+}
+
 /// Fills a page with what it holds after write number `version`; 0 is never written: zeros.
-///
-/// Noise does not compress. Otherwise, of eight pages one is a common value, one a value of its own, one noise, and the others
-/// compress from hardly at all to almost nothing.
-pub fn fill(page: PageNumber, version: u32, is_noise: bool, into: &mut Page) {
+pub fn fill(page: PageNumber, version: u32, compressibility: Compressibility, into: &mut Page) {
     into.fill(0);
     if version == 0 {
         return;
@@ -20,7 +29,12 @@ pub fn fill(page: PageNumber, version: u32, is_noise: bool, into: &mut Page) {
         }
     };
     match (page.0 ^ version) % 8 {
-        _ if is_noise => noise(&mut into[..]),
+        _ if compressibility == Compressibility::Noise && !page.0.is_multiple_of(8) => noise(&mut into[..]),
+        _ if compressibility == Compressibility::Good => {
+            let length = page.0.wrapping_mul(2_654_435_761) % 2000;
+            noise(&mut into[..length as usize]);
+            into[4088..].copy_from_slice(&version.to_le_bytes().repeat(2));
+        }
         0 => into.fill((version % 3) as u8),
         1 => {
             let mut value = [0; 8];

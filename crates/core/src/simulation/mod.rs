@@ -19,10 +19,12 @@ use crate::fault::{Access, FaultTask, Outcome};
 use crate::page::{Page, PageNumber};
 use crate::reclaim::kswapd::{self, Kswapd};
 use crate::reclaim::on_demand::{Demand, ReclaimOnDemand};
+use crate::swap_device::seal::{KEY_BYTES, Sealer};
 use crate::task::{Next, Task};
 use crate::world::World;
 use crate::zcache::PoolKind;
 use crate::zcache::codec::CodecKind;
+use contents::Compressibility;
 use device::{Failures, SimulatedDevice};
 use memory::{Frames, SimulatedMemory};
 use random::Random;
@@ -45,8 +47,12 @@ pub struct Scenario {
     pub failures: Failures,
     /// One in so many calls to memory is refused; 0 is none.
     pub refusals_one_in: u32,
-    /// One region of all pages that can be had, of which most hold noise; nothing is discarded or
-    /// freed, and nobody demands a reclaim: whatever gets stuck stays stuck.
+    /// What programs write.
+    pub compressibility: Compressibility,
+    /// Of ten accesses, so many are writes.
+    pub writes_in_ten: u32,
+    /// One region of all pages that can be had; nothing is discarded or freed, and nobody demands a
+    /// reclaim: whatever gets stuck stays stuck.
     pub is_full: bool,
     /// Half steps between two checks of everything.
     pub check_every: u32,
@@ -57,7 +63,7 @@ impl Scenario {
     pub fn of_seed(seed: u64) -> Self {
         let random = &mut Random::new(seed);
         let ram_frames = Config::RAM_FRAMES_MIN + random.below(300);
-        let swap_slots = random.choose(&[300, 700, 1500]);
+        let swap_slots = random.choose(&[50, 100, 300, 700, 1500]);
         let fails = random.one_in(2);
         let is_full = random.one_in(4);
         let one_in = |random: &mut Random, times| if fails { times + random.below(times) } else { 0 };
@@ -68,19 +74,32 @@ impl Scenario {
                 swap_slots,
                 window_pages: 2 * (ram_frames + swap_slots),
                 pool: random.choose(&[PoolKind::Zbud, PoolKind::Zsmalloc]),
-                pool_limit_frames: ram_frames * (10 + random.below(80)) / 100,
-                eviction: random.choose(&[EvictionKind::None, EvictionKind::Unuse, EvictionKind::Unuse]),
+                pool_limit_frames: ram_frames * random.choose(&[5, 8, 15, 30, 50, 90]) / 100,
+                eviction: random.choose(&[
+                    EvictionKind::None,
+                    EvictionKind::Unuse,
+                    EvictionKind::Writeback,
+                    EvictionKind::Intact,
+                    EvictionKind::Intact,
+                ]),
                 readahead_pages: random.choose(&[1, 4, 32]),
+                is_encrypted: random.one_in(2),
             },
             codec: random.choose(&[CodecKind::Lz4, CodecKind::Lz4, CodecKind::Zstd]),
             failures: Failures {
                 write_one_in: one_in(random, 500),
-                read_one_in: one_in(random, 50),
+                read_one_in: one_in(random, 5),
                 corrupt_one_in: one_in(random, 500),
                 // A full device has no slot to spare.
                 slot_one_in: if is_full { 0 } else { one_in(random, 200) },
             },
             refusals_one_in: one_in(random, 50),
+            compressibility: random.choose(if is_full {
+                &[Compressibility::Noise, Compressibility::Mixed, Compressibility::Good]
+            } else {
+                &[Compressibility::Mixed, Compressibility::Good]
+            }),
+            writes_in_ten: random.choose(&[1, 3, 3, 8]),
             is_full,
             check_every: 64,
         }
@@ -132,6 +151,7 @@ pub struct Simulation {
     core: Core,
     memory: SimulatedMemory,
     device: SimulatedDevice,
+    sealer: Sealer,
     known: Vec<Known>,
     programs: Vec<Program>,
     kswapd: Background<Kswapd>,
@@ -170,6 +190,7 @@ impl Simulation {
                 scenario.refusals_one_in,
             ),
             device: SimulatedDevice::new(config.swap_slots, seed, scenario.failures),
+            sealer: Sealer::new(config.is_encrypted.then_some(&[1; KEY_BYTES])),
             known: Vec::new(),
             programs: (0..PROGRAMS).map(|_| program()).collect(),
             kswapd: Background::new(Kswapd::new(codec)),
@@ -231,8 +252,9 @@ impl Simulation {
         if !self.kswapd.is_running && !kswapd::is_wanted(&self.core) {
             return;
         }
+        self.core.counters.kswapd_wakes += u64::from(!self.kswapd.is_running);
         self.kswapd.is_running = true;
-        let world = World { memory: &self.memory, device: &self.device };
+        let world = World { memory: &self.memory, device: &self.device, sealer: &self.sealer };
         let next = advance(&mut self.kswapd.task, self.kswapd.next, &mut self.core, self.now_us, world);
         self.kswapd.is_running = next != Next::Done;
         self.kswapd.next = next;
@@ -248,14 +270,14 @@ impl Simulation {
             self.on_demand.task.begin(demand);
             self.on_demand.is_running = true;
         }
-        let world = World { memory: &self.memory, device: &self.device };
+        let world = World { memory: &self.memory, device: &self.device, sealer: &self.sealer };
         let next = advance(&mut self.on_demand.task, self.on_demand.next, &mut self.core, self.now_us, world);
         self.on_demand.is_running = next != Next::Done;
         self.on_demand.next = next;
     }
 
     fn half_step_of(&mut self, program: usize, starts_new: bool) {
-        let world = World { memory: &self.memory, device: &self.device };
+        let world = World { memory: &self.memory, device: &self.device, sealer: &self.sealer };
         let Program { doing, fault, next, .. } = &mut self.programs[program];
         let task: &mut dyn Task = match doing {
             Doing::Nothing if starts_new => return self.start(program),
@@ -300,7 +322,8 @@ impl Simulation {
         let reach = if self.random.one_in(2) { page_count.div_ceil(8) } else { page_count };
         let offset = self.random.below(reach);
         let page = first.plus(offset);
-        let access = self.random.choose(&[Access::Read, Access::Read, Access::Write]);
+        let is_write = self.random.below(10) < self.scenario.writes_in_ten;
+        let access = if is_write { Access::Write } else { Access::Read };
         match self.random.below(1000) {
             0 if usable.len() > 1 => {
                 self.known[index].is_reserved = true;
@@ -323,7 +346,11 @@ impl Simulation {
 
     fn allocate(&mut self) {
         let room = self.core.capacity_pages().saturating_sub(self.core.regions.page_count());
-        let page_count = if self.scenario.is_full { room } else { 1 + self.random.below(room.max(1)) };
+        let page_count = match () {
+            () if self.scenario.is_full => room,
+            () if self.random.one_in(3) => (room - room / 8).max(1),
+            () => 1 + self.random.below(room.max(1)),
+        };
         let item_bytes = self.random.choose(&[1, 2, 4, 8, 12]);
         match self.core.allocate(page_count, item_bytes) {
             Ok(first) => {
@@ -342,16 +369,16 @@ impl Simulation {
         let offset = (page.0 - self.known[known].first.0) as usize;
         let version = self.known[known].versions[offset];
         let is_write = access == Access::Write;
-        let is_noise = self.scenario.is_full && !page.0.is_multiple_of(8);
+        let compressibility = self.scenario.compressibility;
         let scratch = &mut *self.scratch;
         let done = self.memory.access(page, is_write, |contents| match version {
             None => panic!("{page:?} is lost, and was handed out"),
             Some(version) if is_write => {
-                contents::fill(page, version + 1, is_noise, contents);
+                contents::fill(page, version + 1, compressibility, contents);
                 Some(version + 1)
             }
             Some(version) => {
-                contents::fill(page, version, is_noise, scratch);
+                contents::fill(page, version, compressibility, scratch);
                 assert!(contents[..] == scratch[..], "{page:?} does not hold write number {version}");
                 Some(version)
             }
@@ -384,7 +411,7 @@ impl Simulation {
                 // Somebody reserved the region meanwhile: the program is content to have waited.
                 _ if self.known_at(page).is_none() => {}
                 Outcome::Resolved => self.access(program, page, access),
-                Outcome::Lost => {
+                Outcome::Lost(_) => {
                     assert!(self.memory.is_poisoned(page), "{page:?} is lost, and would be waited for");
                     self.lose(page);
                 }
@@ -447,7 +474,7 @@ impl Simulation {
     fn drive_alone(&mut self, task: &mut dyn Task) {
         let mut next = Next::Again;
         while next != Next::Done {
-            let world = World { memory: &self.memory, device: &self.device };
+            let world = World { memory: &self.memory, device: &self.device, sealer: &self.sealer };
             next = advance(task, next, &mut self.core, self.now_us, world);
         }
     }

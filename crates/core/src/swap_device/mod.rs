@@ -1,13 +1,21 @@
 //! The swap device, where pages end up that are not worth RAM even compressed.
 //!
-//! [`swap_map`] keeps its slots; the device itself is the world's, behind [`SwapDevice`].
+//! [`swap_map`] keeps its slots, and [`unit_map`] the units of the pool that were written as they
+//! are. What is written is sealed first ([`seal`]); [`transfer`] forms runs of adjacent slots, and
+//! [`fetch`] reads pages wherever they are. The device itself is the world's, behind
+//! [`SwapDevice`].
 
 pub mod conformance;
+pub(crate) mod fetch;
+pub mod seal;
 pub mod swap_map;
+pub(crate) mod transfer;
+pub mod unit_map;
 
 use std::fmt;
 
 use crate::page::Page;
+pub use fetch::Loss;
 use swap_map::Slot;
 
 /// An operation on the device failed, after all that could be retried was.
@@ -15,6 +23,15 @@ use swap_map::Slot;
 pub struct DeviceError {
     /// The system's error number.
     pub errno: i32,
+}
+
+impl DeviceError {
+    /// The file system is full, or the user's share of it: another time it may not be.
+    pub fn is_no_space(&self) -> bool {
+        const ENOSPC: i32 = 28;
+        const EDQUOT: i32 = 122;
+        matches!(self.errno, ENOSPC | EDQUOT)
+    }
 }
 
 impl fmt::Display for DeviceError {

@@ -1,12 +1,12 @@
-//! The swap map: which slots of the swap device are in use, and each page's checksum.
+//! The swap map: which slots of the swap device are in use, and the seal of what is in each.
 //!
-//! Per slot: one bit (in use) and four bytes (checksum of the page in it, bound to page and
-//! slot). Slots are given out in runs, lowest first, so that pages that leave together can be
-//! written, and later read, in one go, and so that the tables grow no further than the most
-//! slots ever used at once.
+//! Per slot: one bit (in use), and the seal: with encryption a generation and a tag, 20 bytes,
+//! without it a checksum of 4. Slots are given out in runs, lowest first, so that pages that leave
+//! together can be written, and later read, in one go, and so that the tables grow no further than
+//! the most slots ever used at once.
 
-use crate::page::{Page, PageNumber};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use super::seal::{CHECKSUM_BYTES, Tag};
+use super::unit_map::{Packed, PackedUnit, UnitMap};
 
 /// A place for one page on the swap device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,11 +24,23 @@ const WORD_SLOTS: u32 = u64::BITS;
 /// longest run of them is taken.
 const WORDS_SEARCHED: usize = 256;
 
+#[derive(Clone, Copy, Default)]
+struct Sealed {
+    generation: u32,
+    tag: Tag,
+}
+
+enum Seals {
+    Checksums(Vec<[u8; CHECKSUM_BYTES]>),
+    Tags(Vec<Sealed>),
+}
+
 /// See the module's description.
 pub struct SwapMap {
     /// A set bit is a slot in use.
     words: Vec<u64>,
-    checksums: Vec<u32>,
+    seals: Seals,
+    units: UnitMap,
     slot_count: u32,
     used: u32,
     retired: u32,
@@ -39,8 +51,9 @@ pub struct SwapMap {
 }
 
 impl SwapMap {
-    /// A map of `slot_count` free slots. Nothing allocates after this.
-    pub fn new(slot_count: u32) -> Self {
+    /// A map of `slot_count` free slots, for contents that are encrypted or not. Nothing allocates
+    /// after this, and untouched memory costs nothing.
+    pub fn new(slot_count: u32, is_encrypted: bool) -> Self {
         let word_count = slot_count.div_ceil(WORD_SLOTS) as usize;
         let mut words = vec![0; word_count];
         if !slot_count.is_multiple_of(WORD_SLOTS) {
@@ -48,7 +61,12 @@ impl SwapMap {
         }
         SwapMap {
             words,
-            checksums: vec![0; slot_count as usize],
+            seals: if is_encrypted {
+                Seals::Tags(vec![Sealed::default(); slot_count as usize])
+            } else {
+                Seals::Checksums(vec![Default::default(); slot_count as usize])
+            },
+            units: UnitMap::new(slot_count),
             slot_count,
             used: 0,
             retired: 0,
@@ -69,7 +87,7 @@ impl SwapMap {
 
     /// Whether a slot could be taken now.
     pub fn has_room(&self) -> bool {
-        self.used + self.retired < self.slot_count
+        self.free() > 0
     }
 
     /// Slots that were taken out of use after a write to them failed.
@@ -79,7 +97,19 @@ impl SwapMap {
 
     /// Bytes that the tables have come to occupy.
     pub fn metadata_bytes(&self) -> u64 {
-        u64::from(self.untouched) * 4 + u64::from(self.untouched).div_ceil(8)
+        u64::from(self.untouched) * Self::seal_bytes(matches!(self.seals, Seals::Tags(_)))
+            + u64::from(self.untouched).div_ceil(8)
+            + self.units.metadata_bytes()
+    }
+
+    /// Bytes that the seal of a slot takes.
+    pub fn seal_bytes(is_encrypted: bool) -> u64 {
+        (if is_encrypted { size_of::<Sealed>() } else { CHECKSUM_BYTES }) as u64
+    }
+
+    /// Slots that could be taken now.
+    pub fn free(&self) -> u32 {
+        self.slot_count - self.used - self.retired
     }
 
     /// Takes a run of up to `wanted` adjacent slots: as long as can be found soon, and at
@@ -105,6 +135,10 @@ impl SwapMap {
         self.words[(best_at / WORD_SLOTS) as usize] |= ones(best_length) << (best_at % WORD_SLOTS);
         self.used += best_length;
         self.untouched = self.untouched.max(best_at + best_length);
+        if let Seals::Tags(seals) = &mut self.seals {
+            let run = &mut seals[best_at as usize..][..best_length as usize];
+            run.iter_mut().for_each(|sealed| sealed.generation += 1);
+        }
         Some((first, best_length))
     }
 
@@ -113,6 +147,10 @@ impl SwapMap {
         let word = (slot.0 / WORD_SLOTS) as usize;
         let bit = 1 << (slot.0 % WORD_SLOTS);
         assert!(self.words[word] & bit != 0, "{slot:?} is free already");
+        if self.generation(slot) == u32::MAX {
+            // The next generation would be an old one again.
+            return self.retire(slot);
+        }
         self.words[word] &= !bit;
         self.used -= 1;
         self.lowest = self.lowest.min(word);
@@ -130,22 +168,65 @@ impl SwapMap {
         self.words[(slot.0 / WORD_SLOTS) as usize] >> (slot.0 % WORD_SLOTS) & 1 != 0
     }
 
-    /// Remembers the checksum of what is being written to a slot.
-    pub fn set_checksum(&mut self, slot: Slot, checksum: u32) {
-        self.checksums[slot.0 as usize] = checksum;
+    /// Remembers the tag of what is in a slot, or in a unit that begins there.
+    pub fn set_tag(&mut self, slot: Slot, tag: &Tag) {
+        match &mut self.seals {
+            Seals::Checksums(seals) => seals[slot.0 as usize].copy_from_slice(&tag[..CHECKSUM_BYTES]),
+            Seals::Tags(seals) => seals[slot.0 as usize].tag = *tag,
+        }
     }
 
-    /// The checksum that a slot's contents must have.
-    pub fn checksum(&self, slot: Slot) -> u32 {
-        self.checksums[slot.0 as usize]
+    /// The tag that a slot's contents must have.
+    pub fn tag(&self, slot: Slot) -> Tag {
+        match &self.seals {
+            Seals::Checksums(seals) => {
+                let mut tag = Tag::default();
+                tag[..CHECKSUM_BYTES].copy_from_slice(&seals[slot.0 as usize]);
+                tag
+            }
+            Seals::Tags(seals) => seals[slot.0 as usize].tag,
+        }
     }
-}
 
-/// The checksum of a page's contents, bound to the page and to the slot: a write that went to
-/// the wrong place, or was never done, does not pass either.
-pub fn checksum(page: PageNumber, slot: Slot, contents: &Page) -> u32 {
-    let identity = u64::from(page.0) << 32 | u64::from(slot.0);
-    xxh3_64_with_seed(&contents[..], identity) as u32
+    /// How often a slot has been given out, where that matters.
+    pub fn generation(&self, slot: Slot) -> u32 {
+        match &self.seals {
+            Seals::Checksums(_) => 0,
+            Seals::Tags(seals) => seals[slot.0 as usize].generation,
+        }
+    }
+
+    /// The units that were written as they are.
+    pub fn units(&self) -> &UnitMap {
+        &self.units
+    }
+
+    /// The same, to pin and to search.
+    pub fn units_mut(&mut self) -> &mut UnitMap {
+        &mut self.units
+    }
+
+    /// A unit was written to slots from this one on.
+    pub fn insert_unit(&mut self, first: Slot, unit: PackedUnit) {
+        self.units.insert(first, unit);
+    }
+
+    /// A zpage on the device is wanted no more.
+    pub fn give_zpage_back(&mut self, packed: Packed) {
+        let freed = self.units.remove_zpage(packed);
+        self.give_run_back(packed.unit, freed.unwrap_or(0));
+    }
+
+    /// Nobody reads a unit any more.
+    pub fn unpin(&mut self, first: Slot) {
+        let freed = self.units.unpin(first);
+        self.give_run_back(first, freed.unwrap_or(0));
+    }
+
+    /// Gives adjacent slots back.
+    pub fn give_run_back(&mut self, first: Slot, count: u32) {
+        (0..count).for_each(|offset| self.give_back(first.plus(offset)));
+    }
 }
 
 fn ones(count: u32) -> u64 {
@@ -179,7 +260,7 @@ mod tests {
 
     #[test]
     fn runs_are_lowest_first_and_as_long_as_can_be() {
-        let mut map = SwapMap::new(100);
+        let mut map = SwapMap::new(100, true);
         assert_eq!(map.take_run(32), Some((Slot(0), 32)));
         assert_eq!(map.take_run(32), Some((Slot(32), 32)));
         assert_eq!(map.take_run(40), Some((Slot(64), 36)), "the last word has 36 slots");
@@ -196,13 +277,12 @@ mod tests {
     }
 
     #[test]
-    fn a_checksum_knows_page_and_slot() {
-        let contents = Page::ZERO;
-        let right = checksum(PageNumber(1), Slot(2), &contents);
-        assert_ne!(right, checksum(PageNumber(2), Slot(2), &contents));
-        assert_ne!(right, checksum(PageNumber(1), Slot(1), &contents));
-        let mut torn = contents.clone();
-        torn[4095] = 1;
-        assert_ne!(right, checksum(PageNumber(1), Slot(2), &torn));
+    fn a_slot_is_of_another_generation_each_time() {
+        let mut map = SwapMap::new(64, true);
+        let (slot, _) = map.take_run(1).unwrap();
+        let first = map.generation(slot);
+        map.give_back(slot);
+        assert_eq!(map.take_run(1), Some((slot, 1)));
+        assert_ne!(map.generation(slot), first);
     }
 }

@@ -47,10 +47,6 @@ impl PoolKind {
     }
 }
 
-/// Where a zpage's item size would be: its bytes are the value of a same-filled page for which
-/// the table of values had no room.
-const VALUE_ITSELF: u8 = 0;
-
 /// A page as a task has prepared it, outside of the lock.
 #[derive(Clone, Copy, Debug)]
 pub enum Prepared<'a> {
@@ -94,9 +90,8 @@ impl Zcache {
             Prepared::SameFilled(value) => match self.same_filled.store(value) {
                 Some(index) => Ok(Backing::SameFilled(index)),
                 None => {
-                    let length = size_of_val(&value) as u16;
-                    let header = ZpageHeader { page, checksum: 0, length, item_bytes: VALUE_ITSELF };
-                    self.store_zpage(header, &value.to_le_bytes(), budget)
+                    let (header, bytes) = codec::zpage_of_value(page, value);
+                    self.store_zpage(header, &bytes, budget)
                 }
             },
             Prepared::Zpage(header, bytes) => self.store_zpage(header, bytes, budget),
@@ -123,13 +118,10 @@ impl Zcache {
     pub fn load(&self, backing: Backing, into: &mut [u8]) -> Loaded {
         match backing {
             Backing::SameFilled(index) => Loaded::SameFilled(self.same_filled.load(index)),
-            Backing::Zpage(handle) => match self.pool.load(handle, into) {
-                ZpageHeader { item_bytes: VALUE_ITSELF, .. } => {
-                    Loaded::SameFilled(u64::from_le_bytes(into[..8].try_into().unwrap()))
-                }
-                header => Loaded::Zpage(header),
-            },
-            Backing::None | Backing::Slot(_) => unreachable!("{backing:?} is not in zcache"),
+            Backing::Zpage(handle) => Loaded::Zpage(self.pool.load(handle, into)),
+            Backing::None | Backing::Slot(_) | Backing::Packed(_) => {
+                unreachable!("{backing:?} is not in zcache")
+            }
         }
     }
 
@@ -138,7 +130,9 @@ impl Zcache {
         match backing {
             Backing::SameFilled(index) => self.same_filled.remove(index),
             Backing::Zpage(handle) => self.pool.remove(handle, budget),
-            Backing::None | Backing::Slot(_) => unreachable!("{backing:?} is not in zcache"),
+            Backing::None | Backing::Slot(_) | Backing::Packed(_) => {
+                unreachable!("{backing:?} is not in zcache")
+            }
         }
     }
 }

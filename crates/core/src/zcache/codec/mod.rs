@@ -12,6 +12,7 @@ use std::str::FromStr;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::pool::ZpageHeader;
+use super::same_filled;
 use crate::page::{Page, PageNumber};
 
 pub use shuffle::ITEM_BYTES_MAX;
@@ -97,7 +98,7 @@ impl Compressor {
         let length = self.codec.compress(source, into)?;
         Some(ZpageHeader {
             page,
-            checksum: checksum(page, &into[..length]),
+            checksum: checksum(page, item_bytes, &into[..length]),
             length: length as u16,
             item_bytes,
         })
@@ -105,21 +106,39 @@ impl Compressor {
 
     /// Decompresses a zpage, or finds that it is not what was stored for that page.
     pub fn decompress(&mut self, header: &ZpageHeader, bytes: &[u8], into: &mut Page) -> Result<(), Corrupt> {
-        if checksum(header.page, bytes) != header.checksum {
+        if checksum(header.page, header.item_bytes, bytes) != header.checksum {
             return Err(Corrupt);
         }
-        if header.item_bytes > 1 {
-            self.codec.decompress(bytes, &mut self.shuffled)?;
-            shuffle::unshuffle(&self.shuffled, into, &mut self.spare, header.item_bytes);
-            Ok(())
-        } else {
-            self.codec.decompress(bytes, into)
+        match header.item_bytes {
+            VALUE_ITSELF => {
+                let value = bytes.try_into().map_err(|_| Corrupt)?;
+                same_filled::fill(into, u64::from_le_bytes(value));
+                Ok(())
+            }
+            1 => self.codec.decompress(bytes, into),
+            item_bytes => {
+                self.codec.decompress(bytes, &mut self.shuffled)?;
+                shuffle::unshuffle(&self.shuffled, into, &mut self.spare, item_bytes);
+                Ok(())
+            }
         }
     }
 }
 
-fn checksum(page: PageNumber, bytes: &[u8]) -> u32 {
-    xxh3_64_with_seed(bytes, u64::from(page.0)) as u32
+/// Where a zpage's item size would be: its bytes are the value of a same-filled page for which
+/// the table of values had no room.
+const VALUE_ITSELF: u8 = 0;
+
+/// The zpage of a page that is one value over and over.
+pub fn zpage_of_value(page: PageNumber, value: u64) -> (ZpageHeader, [u8; 8]) {
+    let bytes = value.to_le_bytes();
+    let checksum = checksum(page, VALUE_ITSELF, &bytes);
+    (ZpageHeader { page, checksum, length: bytes.len() as u16, item_bytes: VALUE_ITSELF }, bytes)
+}
+
+/// Of everything that decides what comes out: a header can be damaged, too.
+fn checksum(page: PageNumber, item_bytes: u8, bytes: &[u8]) -> u32 {
+    xxh3_64_with_seed(bytes, u64::from(item_bytes) << 32 | u64::from(page.0)) as u32
 }
 
 #[cfg(test)]
@@ -159,6 +178,17 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_a_zpage_like_any_other() {
+        let (header, mut bytes) = zpage_of_value(PageNumber(4), 0x3ff0_0000_0000_0001);
+        let mut compressor = Compressor::new(CodecKind::Lz4);
+        let mut after = Page::ZERO;
+        compressor.decompress(&header, &bytes, &mut after).unwrap();
+        assert_eq!(same_filled::value_of(&after), Some(0x3ff0_0000_0000_0001));
+        bytes[3] ^= 1;
+        assert_eq!(compressor.decompress(&header, &bytes, &mut after), Err(Corrupt));
+    }
+
+    #[test]
     fn a_zpage_that_does_not_fit_is_refused_and_a_damaged_one_is_found() {
         for kind in [CodecKind::Lz4, CodecKind::Zstd] {
             let mut compressor = Compressor::new(kind);
@@ -170,8 +200,11 @@ mod tests {
             zpage[10] ^= 4;
             assert_eq!(compressor.decompress(&header, zpage, &mut after), Err(Corrupt));
             zpage[10] ^= 4;
-            let other = ZpageHeader { page: PageNumber(1), ..header };
-            assert_eq!(compressor.decompress(&other, zpage, &mut after), Err(Corrupt));
+            for other in
+                [ZpageHeader { page: PageNumber(1), ..header }, ZpageHeader { item_bytes: 8, ..header }]
+            {
+                assert_eq!(compressor.decompress(&other, zpage, &mut after), Err(Corrupt));
+            }
         }
     }
 }

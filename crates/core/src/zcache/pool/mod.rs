@@ -10,6 +10,7 @@
 //! inside page faults. A full pool returns a [`Refusal`]; it never calls up.
 
 pub mod arena;
+pub mod layout;
 mod unit_list;
 pub mod zbud;
 pub mod zsmalloc;
@@ -17,6 +18,7 @@ pub mod zsmalloc;
 use crate::budget::Budget;
 use crate::page::PageNumber;
 use arena::Arena;
+use layout::UnitLayout;
 
 /// The most zpages that a unit may hold, in any pool: unuse needs a frame for each of them.
 pub const ZPAGES_PER_UNIT_MAX: usize = 64;
@@ -117,6 +119,15 @@ pub trait Pool: Send {
         budget: &mut Budget,
         moved: &mut dyn FnMut(PageNumber, Handle),
     ) -> u32;
+
+    /// How the zpages of a unit lie in its frames.
+    fn layout(&self, unit: Unit) -> UnitLayout;
+
+    /// Copies a unit's frames, one behind the other; `into` is as long as they are.
+    fn copy_unit(&self, unit: Unit, into: &mut [u8]);
+
+    /// Which place in its unit a zpage has, by the unit's layout.
+    fn index_in_unit(&self, handle: Handle) -> u8;
 
     /// Zpages stored now.
     fn zpage_count(&self) -> u32;

@@ -19,7 +19,10 @@
 //!
 //! A handle is `frame * 2 + buddy`.
 
+use std::ops::Range;
+
 use super::arena::{Arena, FrameIndex};
+use super::layout::UnitLayout;
 use super::unit_list::{Links, Side, UnitList};
 use super::{Handle, Pool, Refusal, Unit, ZpageHeader};
 use crate::budget::Budget;
@@ -153,6 +156,17 @@ impl Zbud {
         debug_assert_eq!(self.buddies(frame), [0, 0]);
         self.arena.frame_mut(FrameIndex(frame))[ISOLATED] = 0;
         self.arena.give_back(FrameIndex(frame), budget);
+    }
+}
+
+/// Where a zpage lies in a frame, by the frame's header.
+pub(super) fn zpage_range(header: &[u8; CHUNK_BYTES], buddy: u8) -> Option<Range<usize>> {
+    let chunks = usize::from(*header[BUDDY_CHUNKS..=BUDDY_CHUNKS + LAST].get(usize::from(buddy))?);
+    let bytes = chunks * CHUNK_BYTES;
+    match (usize::from(buddy), chunks) {
+        (_, 0) => None,
+        (FIRST, _) => Some(CHUNK_BYTES..CHUNK_BYTES + bytes),
+        _ => Some(PAGE_BYTES.checked_sub(bytes)?..PAGE_BYTES),
     }
 }
 
@@ -295,6 +309,18 @@ impl Pool for Zbud {
             freed += 1;
         }
         freed
+    }
+
+    fn layout(&self, _unit: Unit) -> UnitLayout {
+        UnitLayout::ZBUD
+    }
+
+    fn copy_unit(&self, unit: Unit, into: &mut [u8]) {
+        into.copy_from_slice(&self.arena.frame(FrameIndex(unit.0))[..]);
+    }
+
+    fn index_in_unit(&self, handle: Handle) -> u8 {
+        (handle.0 % 2) as u8
     }
 
     fn zpage_count(&self) -> u32 {

@@ -24,6 +24,7 @@
 //! A handle is `zspage * 64 + object`.
 
 use super::arena::{Arena, FrameIndex};
+use super::layout::UnitLayout;
 use super::unit_list::{Links, NONE, Side, UnitList};
 use super::{Handle, Pool, Refusal, Unit, ZPAGES_PER_UNIT_MAX, ZpageHeader};
 use crate::budget::Budget;
@@ -399,6 +400,22 @@ impl Pool for Zsmalloc {
             }
         }
         freed
+    }
+
+    fn layout(&self, unit: Unit) -> UnitLayout {
+        let class = self.class_of(unit.0);
+        UnitLayout::objects(class.frames, class.object_bytes)
+    }
+
+    fn copy_unit(&self, unit: Unit, into: &mut [u8]) {
+        let frames = &self.zspages[unit.0 as usize].frames;
+        for (into, frame) in into.chunks_exact_mut(PAGE_BYTES).zip(frames) {
+            into.copy_from_slice(&self.arena.frame(*frame)[..]);
+        }
+    }
+
+    fn index_in_unit(&self, handle: Handle) -> u8 {
+        (handle.0 % OBJECTS_MAX as u32) as u8
     }
 
     fn zpage_count(&self) -> u32 {
