@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 use zpager_core::histogram::Histogram;
 use zpager_core::page::PAGE_BYTES;
 use zpager_linux::Error;
-use zpager_linux::pager::{Delivery, Options, Pager, Region, Snapshot};
+use zpager_linux::pager::{Delivery, IoKind, Options, Pager, Region, Snapshot};
 
 use crate::allocation::Allocation;
 use crate::errors::{misconfigured, raise};
@@ -111,6 +111,7 @@ impl Engine {
             eviction: parse(python, "eviction", eviction, "\"unuse\", \"none\"")?,
             faults,
             readahead_pages,
+            io: IoKind::Auto,
         };
         let pager = python.detach(|| Pager::new(options.clone())).map_err(|error| raise(python, &error))?;
         let last = pager.snapshot();
