@@ -33,6 +33,7 @@ def make_engine(ram_bytes: int = 8 * MIB, swap_bytes: int = 32 * MIB, **changes:
         "eviction": "unuse",
         "faults": "thread",
         "readahead_pages": 32,
+        "io": "auto",
     }
     return Engine(ram_bytes=ram_bytes, swap_bytes=swap_bytes, **(options | changes))
 

@@ -68,6 +68,7 @@ impl LiveState {
 pub struct Engine {
     live: Arc<Live>,
     options: Options,
+    io: IoKind,
     process: u32,
 }
 
@@ -79,7 +80,7 @@ fn parse<T: FromStr>(python: Python<'_>, name: &str, value: &str, choices: &str)
 impl Engine {
     #[new]
     #[pyo3(signature = (*, ram_bytes, swap_bytes, swap_directory, codec, pool, pool_limit_bytes, eviction,
-                        faults, readahead_pages))]
+                        faults, readahead_pages, io))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword")]
     fn new(
         python: Python<'_>,
@@ -92,6 +93,7 @@ impl Engine {
         eviction: &str,
         faults: &str,
         readahead_pages: u32,
+        io: &str,
     ) -> PyResult<Self> {
         let faults = match faults {
             "thread" => Delivery::Thread,
@@ -111,13 +113,18 @@ impl Engine {
             eviction: parse(python, "eviction", eviction, "\"unuse\", \"none\"")?,
             faults,
             readahead_pages,
-            io: IoKind::Auto,
+            io: parse(python, "io", io, "\"auto\", \"io_uring\", \"threads\"")?,
         };
         let pager = python.detach(|| Pager::new(options.clone())).map_err(|error| raise(python, &error))?;
-        let last = pager.snapshot();
+        let (last, io) = (pager.snapshot(), pager.io_kind());
         let allocations = BTreeMap::new();
         let state = LiveState { allocations, made: 0, is_closed: false, pager: Some(pager), last };
-        Ok(Engine { live: Arc::new(Live(Mutex::new(state))), options, process: std::process::id() })
+        Ok(Engine { live: Arc::new(Live(Mutex::new(state))), options, io, process: std::process::id() })
+    }
+
+    #[getter]
+    fn io(&self) -> &'static str {
+        self.io.name()
     }
 
     fn allocate(
