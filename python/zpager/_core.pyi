@@ -28,15 +28,21 @@ class Engine:
         faults: str,
         readahead_pages: int,
         encrypt: bool,
+        io: str,
     ) -> Engine:
         """Start an engine: reserve the swap file, open userfaultfd, start the threads.
 
         `codec` is "lz4" or "zstd", `pool` "zsmalloc" or "zbud", `eviction` "unuse", "writeback",
-        "intact" or "none", `faults` "thread" or "signal".
+        "intact" or "none", `faults` "thread" or "signal", `io` "auto", "io_uring" or "threads".
 
         Raises UserfaultfdUnavailable if the machine does not allow it, DeviceError if the swap file cannot be
-        had, and ConfigurationError for arguments out of range.
+        had, and ConfigurationError for arguments out of range, or if `io` is "io_uring" and the machine does
+        not allow that.
         """
+
+    @property
+    def io(self) -> str:
+        """How the swap file is written and read: "io_uring" or "threads". Works after `close` too."""
 
     def allocate(self, size_bytes: int, item_bytes: int, label: str) -> Allocation:
         """Zeroed memory of `size_bytes`, whose pages are shuffled by items of `item_bytes` (1: not at all; at
@@ -110,5 +116,7 @@ def probe() -> dict[str, object]:
       handled;
     - "features" (list of str): what the kernel offers, by the kernel's names;
     - "missing_features" (list of str): those among zpager's needs that it does not offer;
-    - "process_madvise" (bool): whether that call works.
+    - "process_madvise" (bool): whether that call works;
+    - "io_uring" (bool): whether it can be set up;
+    - "why_no_io_uring" (str or None): the error of the attempt.
     """

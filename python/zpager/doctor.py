@@ -58,6 +58,7 @@ def examine(swap_dir: str | os.PathLike[str] | None = None) -> list[Finding]:
         check_userfaultfd(probed),
         check_features(probed, platform.release()),
         check_process_madvise(probed),
+        check_io_uring(probed),
         check_swap_directory(swap_dir),
         check_ram(physical_ram_bytes()),
         check_cgroup(cgroup_limit()),
@@ -127,6 +128,21 @@ def check_process_madvise(probed: Mapping[str, object]) -> Finding:
         "not available: dropping pages takes one call for each range, which is slower",
         "Linux 6.13 or later has it for a process itself; in a container, allow process_madvise in the "
         "seccomp profile",
+    )
+
+
+def check_io_uring(probed: Mapping[str, object]) -> Finding:
+    """Whether the swap file can be accessed by queues, many requests to a system call."""
+    subject = "io_uring"
+    if probed["io_uring"]:
+        return Finding(subject, "ok", "available: the swap file is accessed many requests to a call")
+    return Finding(
+        subject,
+        "warning",
+        f"not available: {probed['why_no_io_uring']}; a few threads access the swap file instead, which is "
+        "slower",
+        "sysctl kernel.io_uring_disabled=0 (as root); in a container, allow io_uring_setup and "
+        "io_uring_enter in the seccomp profile (Docker's default refuses them)",
     )
 
 

@@ -30,6 +30,7 @@ Codec: TypeAlias = Literal["lz4", "zstd"]
 Pool: TypeAlias = Literal["zsmalloc", "zbud"]
 Eviction: TypeAlias = Literal["unuse", "writeback", "intact", "none"]
 Faults: TypeAlias = Literal["thread", "signal"]
+Io: TypeAlias = Literal["auto", "io_uring", "threads"]
 Order: TypeAlias = Literal["C", "F"]
 Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
@@ -69,6 +70,7 @@ class Pager:
     - `shuffle`: reorder the bytes of a page by the dtype's item size before compression, which about doubles
       the ratio of numbers (the idea of Blosc and HDF5's shuffle filter).
     - `readahead_pages`: how many pages a sequential fault brings at once; 0 (off) to 32.
+    - `io`: how the swap file is accessed: `"io_uring"`, `"threads"`, or `"auto"`: the first that works.
 
     All methods may be called from any thread. After `fork` a pager belongs to the parent alone: in the child
     its methods raise ClosedError, and touching its arrays ends the child.
@@ -100,6 +102,7 @@ class Pager:
         shuffle: bool = True,
         readahead_pages: int = 32,
         encrypt: bool = True,
+        io: Io = "auto",
     ) -> None:
         """Reserve the swap file and start the engine; see the class for the arguments."""
         self.ram_bytes = _size("ram", ram)
@@ -113,6 +116,7 @@ class Pager:
         _choose("pool", pool, get_args(Pool))
         _choose("eviction", eviction, get_args(Eviction))
         _choose("faults", faults, get_args(Faults))
+        _choose("io", io, get_args(Io))
         if not isinstance(readahead_pages, int) or not 0 <= readahead_pages <= _LARGEST_READAHEAD_PAGES:
             raise ConfigurationError(
                 f"readahead_pages={readahead_pages!r}: give a whole number of pages from 0 (off) to "
@@ -123,10 +127,6 @@ class Pager:
             _default_swap_bytes(self.ram_bytes, self.swap_directory) if swap is None else _size("swap", swap)
         )
         self._shuffle = shuffle
-        self._choices = (
-            f"codec={codec}, pool={pool}, eviction={eviction}, faults={faults}, shuffle={shuffle}, "
-            f"readahead_pages={readahead_pages}, encrypt={encrypt}"
-        )
         self._closed = False
         self._process = os.getpid()
         self._engine = Engine(
@@ -140,6 +140,11 @@ class Pager:
             faults=faults,
             readahead_pages=readahead_pages,
             encrypt=encrypt,
+            io=io,
+        )
+        self._choices = (
+            f"codec={codec}, pool={pool}, eviction={eviction}, faults={faults}, shuffle={shuffle}, "
+            f"readahead_pages={readahead_pages}, encrypt={encrypt}, io={self._engine.io}"
         )
 
     # Arrays and buffers.

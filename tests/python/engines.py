@@ -34,6 +34,7 @@ def make_engine(ram_bytes: int = 8 * MIB, swap_bytes: int = 32 * MIB, **changes:
         "faults": "thread",
         "readahead_pages": 32,
         "encrypt": True,
+        "io": "auto",
     }
     return Engine(ram_bytes=ram_bytes, swap_bytes=swap_bytes, **(options | changes))
 

@@ -20,6 +20,8 @@ def probed(**given: Any) -> dict[str, object]:
         "features": ["MISSING_SHMEM", "MOVE"],
         "missing_features": [],
         "process_madvise": True,
+        "io_uring": True,
+        "why_no_io_uring": None,
     } | given
 
 
@@ -29,6 +31,7 @@ def test_a_machine_that_allows_everything() -> None:
         doctor.check_userfaultfd(probed()),
         doctor.check_features(probed(), "6.18.0"),
         doctor.check_process_madvise(probed()),
+        doctor.check_io_uring(probed()),
         doctor.check_ram(8 << 30),
         doctor.check_cgroup(None),
         doctor.check_cpus(4),
@@ -89,6 +92,7 @@ def test_large_pages_are_a_problem() -> None:
     "finding",
     [
         doctor.check_process_madvise(probed(process_madvise=False)),
+        doctor.check_io_uring(probed(io_uring=False, why_no_io_uring="Operation not permitted (os error 1)")),
         doctor.check_cpus(1),
         doctor.check_cgroup(CgroupLimit(32 << 20, "/sys/fs/cgroup/memory.max")),
     ],
@@ -127,9 +131,15 @@ def test_it_looks_at_this_machine() -> None:
     findings = doctor.examine()
     subjects = [finding.subject for finding in findings]
     assert len(subjects) == len(set(subjects))
-    assert {"userfaultfd", "kernel features", "process_madvise", "swap directory", "RAM", "CPUs"} <= set(
-        subjects
-    )
+    assert {
+        "userfaultfd",
+        "kernel features",
+        "process_madvise",
+        "io_uring",
+        "swap directory",
+        "RAM",
+        "CPUs",
+    } <= set(subjects)
     assert all(finding.remedy for finding in findings if finding.status == "problem")
 
 

@@ -8,12 +8,13 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 import zpager
+from zpager import _core
 from zpager.pager import _item_bytes
 
 pytestmark = pytest.mark.userfaultfd
@@ -140,6 +141,8 @@ def test_more_than_ram_comes_back_as_it_was(pager: zpager.Pager) -> None:
         {"faults": "signal"},
         {"shuffle": False},
         {"readahead_pages": 0},
+        {"io": "threads"},
+        {"io": "threads", "faults": "signal", "eviction": "none"},
         {"pool_limit": "4MiB"},
     ],
 )
@@ -285,19 +288,22 @@ def test_a_closed_pager_makes_nothing_more() -> None:
     assert pager.stats.managed_bytes == 0
 
 
-def test_a_pager_that_is_dropped_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("io", ["auto", "threads"])
+def test_a_pager_that_is_dropped_leaves_nothing_behind(io: Literal["auto", "threads"]) -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))
 
     def threads() -> int:
-        return len(os.listdir("/proc/self/task"))
+        names = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
+        # The kernel's own workers for io_uring stay for some seconds.
+        return sum(not name.startswith("iou-wrk") for name in names)
 
     before = open_files(), threads()
-    array = zpager.Pager(**OPTIONS).full(1000, 3, "i4")
+    array = zpager.Pager(**OPTIONS, io=io).full(1000, 3, "i4")
     gc.collect()
     assert (array == 3).all()
     del array
-    zpager.Pager(**OPTIONS)
+    zpager.Pager(**OPTIONS, io=io)
     gc.collect()
     assert (open_files(), threads()) == before
 
@@ -376,9 +382,21 @@ def test_repr_echoes_what_was_understood(tmp_path: Path) -> None:
             "shuffle=True",
             "readahead_pages=32",
             "encrypt=True",
+            "io=io_uring" if _core.probe()["io_uring"] else "io=threads",
             "open",
         ):
             assert words in repr(pager)
+
+
+def test_io_uring_is_used_where_it_is_allowed_and_threads_where_asked_for() -> None:
+    with zpager.Pager(**OPTIONS, io="threads") as pager:
+        assert "io=threads" in repr(pager)
+    if _core.probe()["io_uring"]:
+        with zpager.Pager(**OPTIONS, io="io_uring") as pager:
+            assert "io=io_uring" in repr(pager)
+    else:
+        with pytest.raises(zpager.ConfigurationError, match=r"not allow io_uring.*io=\"auto\""):
+            zpager.Pager(**OPTIONS, io="io_uring")
 
 
 def test_the_default_of_swap_is_four_times_ram_and_at_most_half_of_what_is_free(
@@ -406,6 +424,7 @@ def test_the_default_of_swap_is_four_times_ram_and_at_most_half_of_what_is_free(
         ({"codec": "gzip"}, "codec='gzip': choose one of 'lz4', 'zstd'"),
         ({"pool": "z3fold"}, "pool='z3fold': choose one of 'zsmalloc', 'zbud'"),
         ({"eviction": "lru"}, "choose one of 'unuse', 'writeback', 'intact', 'none'"),
+        ({"io": "aio"}, "io='aio': choose one of 'auto', 'io_uring', 'threads'"),
         ({"faults": "magic"}, "choose one of 'thread', 'signal'"),
         ({"readahead_pages": -1}, "from 0 (off) to 32"),
         ({"readahead_pages": 1.5}, "from 0 (off) to 32"),

@@ -2,7 +2,8 @@
 //!
 //! [`pager::Pager`] is what a language binding uses. It drives the core's tasks; a fault comes
 //! to it through the [`handler_thread`] or, in [`signal_mode`], on the thread that faulted.
-//! [`memory`] moves pages by the calls of [`userfaultfd`]; [`swap_file`] is the swap device.
+//! [`memory`] moves pages by the calls of [`userfaultfd`]; [`swap_file`] is the swap device, which
+//! [`device_io`] writes and reads.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("zpager needs Linux");
@@ -12,7 +13,9 @@ pub mod pager;
 mod handler_thread;
 mod signal_mode;
 mod signals;
+mod spawn;
 
+pub mod device_io;
 mod mapping;
 mod memory;
 pub mod swap_file;

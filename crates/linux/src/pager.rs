@@ -1,9 +1,10 @@
 //! The pager: the core's state under its lock, and everything that drives tasks.
 //!
-//! Lock order: a task's memory (`fault_tasks`, `on_demand`) before the state. The state's lock is
-//! held for the plans and commits of tasks only, never over a system call that can fault. Every
-//! thread that takes a lock has all signals blocked: the pager's own threads always, callers of
-//! the API by [`SignalsBlocked`], a thread in the SIGBUS handler by its mask.
+//! Lock order: a task's memory (`fault_tasks`, `on_demand`) before the state; the locks of
+//! `device_io` without it. The state's lock is held for the plans and commits of tasks only, never
+//! over a system call that can fault. Every thread that takes a lock has all signals blocked: the
+//! pager's own threads always, callers of the API by [`SignalsBlocked`], a thread in the SIGBUS
+//! handler by its mask.
 
 use std::io;
 use std::path::Path;
@@ -30,14 +31,17 @@ use zpager_core::zcache::pool::arena::Arena;
 
 use zeroize::Zeroizing;
 
+use crate::device_io::DeviceIo;
 use crate::error::Error;
 use crate::handler_thread::{self, Stop};
 use crate::memory::ManagedMemory;
 use crate::signal_mode;
 use crate::signals::SignalsBlocked;
+use crate::spawn::spawn;
 use crate::swap_file::SwapFile;
 use crate::userfaultfd::Userfaultfd;
 
+pub use crate::device_io::IoKind;
 pub use crate::userfaultfd::Delivery;
 
 /// Faults that are served at the same time in signal mode.
@@ -70,6 +74,8 @@ pub struct Options {
     pub readahead_pages: u32,
     /// Whether what is written to the swap file is encrypted, with a key that never leaves RAM.
     pub encrypt: bool,
+    /// How the swap file is written and read.
+    pub io: IoKind,
 }
 
 /// What is where, and what has happened.
@@ -151,9 +157,17 @@ impl Pager {
         let on_demand = ReclaimOnDemand::new(options.codec);
         let fault_task_count = if delivery == Delivery::Signal { SIGNAL_FAULT_TASKS } else { 1 };
         let mut fault_tasks: Vec<_> = (0..fault_task_count).map(|_| FaultTask::new(options.codec)).collect();
+        let device_io = DeviceIo::new(options.io).map_err(|error| match options.io {
+            IoKind::IoUring => Error::Configuration(format!(
+                "io=\"io_uring\": the kernel does not allow io_uring here ({error}); use io=\"auto\" or \
+                 io=\"threads\", or see `zpager doctor` for how to get it"
+            )),
+            IoKind::Auto | IoKind::Threads => no_thread(error),
+        })?;
         let buffer_bytes = kswapd.memory_bytes()
             + on_demand.memory_bytes()
             + fault_tasks.iter().map(|task| task.memory_bytes()).sum::<usize>()
+            + device_io.memory_bytes()
             + 2 * THREAD_BYTES;
         let config = config(&options, buffer_bytes.div_ceil(PAGE_BYTES) as u32)?;
 
@@ -170,17 +184,17 @@ impl Pager {
                     .into(),
             ));
         }
-        let device =
-            SwapFile::new(Path::new(&options.swap_directory), config.swap_slots).map_err(|error| {
-                let directory = &options.swap_directory;
-                let bytes = options.swap_bytes;
-                Error::Device(
-                    format!("no swap file of {bytes} bytes in {directory}; choose another directory or size"),
-                    error,
-                )
-            })?;
         let sealer = new_sealer(options.encrypt)
             .map_err(|error| Error::Device("no random key for the swap file could be had".into(), error))?;
+        let directory = Path::new(&options.swap_directory);
+        let device = SwapFile::new(directory, config.swap_slots, device_io).map_err(|error| {
+            let directory = &options.swap_directory;
+            let bytes = options.swap_bytes;
+            Error::Device(
+                format!("no swap file of {bytes} bytes in {directory}; choose another directory or size"),
+                error,
+            )
+        })?;
         let memory = ManagedMemory::new(
             userfaultfd,
             config.window_pages as usize,
@@ -218,12 +232,12 @@ impl Pager {
         let stop = Stop::new().map_err(|error| Error::Device("no eventfd".into(), error))?;
         // Dropped where a later step fails, it ends the threads that run already.
         let mut pager = Pager { shared, options, stop, threads: Vec::new(), process: std::process::id() };
-        pager.threads.push(spawn("zpager-kswapd", {
+        pager.threads.push(start("zpager-kswapd", {
             let shared = Arc::clone(&pager.shared);
             move || shared.run_kswapd(kswapd)
         })?);
         match handler_task {
-            Some(task) => pager.threads.push(spawn("zpager-faults", {
+            Some(task) => pager.threads.push(start("zpager-faults", {
                 let (shared, stop) = (Arc::clone(&pager.shared), pager.stop.clone());
                 move || handler_thread::run(&shared, task, &stop)
             })?),
@@ -235,6 +249,11 @@ impl Pager {
     /// What it was asked to be.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// How the swap file is written and read: never [`IoKind::Auto`].
+    pub fn io_kind(&self) -> IoKind {
+        self.shared.device.io_kind()
     }
 
     /// Whether this process is a fork of the one that made the pager. The memory is not there.
@@ -495,20 +514,12 @@ impl Shared {
     }
 }
 
-/// Starts a thread with all signals blocked, whose panic ends the process: whoever waits for a
-/// page would wait for ever.
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
-    let _blocked = SignalsBlocked::new();
-    let guarded = move || {
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err() {
-            eprintln!(
-                "zpager: this is a defect of zpager's; its memory cannot be served any more. Aborting."
-            );
-            std::process::abort();
-        }
-    };
-    let builder = std::thread::Builder::new().name(name.into());
-    builder.spawn(guarded).map_err(|error| Error::Device("no thread could be started".into(), error))
+fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    spawn(name, None, body).map_err(no_thread)
+}
+
+fn no_thread(error: std::io::Error) -> Error {
+    Error::Device("no thread could be started".into(), error)
 }
 
 /// A sealer with a key of chance, of which nothing else is kept.

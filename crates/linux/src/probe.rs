@@ -1,5 +1,6 @@
 //! What this machine allows.
 
+use crate::device_io::why_no_io_uring;
 use crate::mapping::Mapping;
 use crate::memory::self_for_process_madvise;
 use crate::userfaultfd::{FEATURES, FEATURES_NEEDED, Userfaultfd};
@@ -17,6 +18,8 @@ pub struct Probe {
     pub missing_features: Vec<&'static str>,
     /// Many ranges can be unmapped in one call.
     pub has_process_madvise: bool,
+    /// Why io_uring is not to be had, if it is not.
+    pub why_no_io_uring: Option<String>,
 }
 
 /// Asks the kernel.
@@ -33,6 +36,7 @@ pub fn probe() -> Probe {
         why_not,
         is_user_mode_only,
         features,
+        why_no_io_uring: why_no_io_uring().map(|error| error.to_string()),
         has_process_madvise: page.is_some_and(|page| self_for_process_madvise(page.address(0)).is_some()),
     }
 }

@@ -10,26 +10,32 @@ use std::ffi::CString;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 use zpager_core::page::{PAGE_BYTES, ZEROS};
 use zpager_core::swap_device::swap_map::Slot;
-use zpager_core::swap_device::{DeviceError, ReadRun, SwapDevice, WriteRun};
+use zpager_core::swap_device::{ReadRun, SwapDevice, WriteRun};
+
+use crate::device_io::{DeviceIo, IoKind};
 
 /// See the module's description.
 pub struct SwapFile {
     file: File,
+    io: DeviceIo,
 }
 
 impl SwapFile {
-    /// Makes and preallocates a file of so many slots in a directory.
-    pub fn new(directory: &Path, slots: u32) -> io::Result<Self> {
+    /// Makes and preallocates a file of so many slots in a directory, to be written and read so.
+    pub fn new(directory: &Path, slots: u32, io: DeviceIo) -> io::Result<Self> {
         let file = open_unnamed(directory)?;
         let bytes = i64::from(slots) * PAGE_BYTES as i64;
+        // Otherwise the disk would be full for a moment, for everybody, before this fails.
+        if bytes as u64 > free_bytes(&file)? {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
         // SAFETY: only the file's blocks are concerned.
         while bytes > 0 && unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) } != 0 {
             let error = io::Error::last_os_error();
@@ -37,7 +43,7 @@ impl SwapFile {
                 return Err(error);
             }
         }
-        let file = SwapFile { file };
+        let file = SwapFile { file, io };
         set_direct(&file.file, true);
         // Some file systems take the flag and refuse the pages.
         if slots > 0 && file.write_run(Slot(0), &ZEROS[..1]).is_err() {
@@ -46,59 +52,32 @@ impl SwapFile {
         Ok(file)
     }
 
-    /// Runs a vectored call to its end, also where the system does only a part at a time.
-    fn transfer(
-        &self,
-        first: Slot,
-        vector: &mut libc::iovec,
-        call: unsafe extern "C" fn(i32, *const libc::iovec, i32, i64) -> isize,
-    ) -> Result<(), DeviceError> {
-        let mut offset = i64::from(first.0) * PAGE_BYTES as i64;
-        let mut attempts_left = 10;
-        while vector.iov_len > 0 {
-            // SAFETY: the vector is pages that the caller has borrowed for the call's kind.
-            let done = unsafe { call(self.file.as_raw_fd(), &raw const *vector, 1, offset) };
-            if done < 0 {
-                match io::Error::last_os_error().raw_os_error() {
-                    Some(libc::EINTR) => continue,
-                    Some(libc::EAGAIN | libc::ENOMEM) if attempts_left > 0 => {
-                        attempts_left -= 1;
-                        thread::sleep(Duration::from_millis(1));
-                        continue;
-                    }
-                    errno => return Err(DeviceError { errno: errno.unwrap_or(libc::EIO) }),
-                }
-            }
-            // Whole pages: a page that was done in part is done again.
-            let bytes = done as usize / PAGE_BYTES * PAGE_BYTES;
-            if bytes == 0 {
-                return Err(DeviceError { errno: libc::EIO });
-            }
-            offset += bytes as i64;
-            vector.iov_base = vector.iov_base.wrapping_byte_add(bytes);
-            vector.iov_len -= bytes;
-        }
-        Ok(())
+    /// How it is written and read.
+    pub fn io_kind(&self) -> IoKind {
+        self.io.kind()
     }
 }
 
 impl SwapDevice for SwapFile {
     fn write(&self, runs: &mut [WriteRun<'_>]) {
-        for run in runs {
-            let mut vector = libc::iovec {
-                iov_base: run.pages.as_ptr().cast_mut().cast(),
-                iov_len: size_of_val(run.pages),
-            };
-            run.result = self.transfer(run.first, &mut vector, libc::pwritev);
-        }
+        self.io.carry_out(self.file.as_raw_fd(), runs);
     }
 
     fn read(&self, runs: &mut [ReadRun<'_>]) {
-        for run in runs {
-            let mut vector =
-                libc::iovec { iov_base: run.pages.as_mut_ptr().cast(), iov_len: size_of_val(run.pages) };
-            run.result = self.transfer(run.first, &mut vector, libc::preadv);
+        self.io.carry_out(self.file.as_raw_fd(), runs);
+    }
+}
+
+/// What the file system has left for this user.
+fn free_bytes(file: &File) -> io::Result<u64> {
+    let mut status = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: writes the status, which is read only if that succeeded.
+    unsafe {
+        if libc::fstatvfs(file.as_raw_fd(), status.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
         }
+        let status = status.assume_init();
+        Ok(status.f_bavail * status.f_frsize)
     }
 }
 
@@ -146,8 +125,13 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use zpager_core::page::Page;
+    use zpager_core::swap_device::DeviceError;
 
     use super::*;
+
+    fn io() -> DeviceIo {
+        DeviceIo::new(IoKind::Auto).unwrap()
+    }
 
     fn page(value: u8) -> Page {
         Page([value; PAGE_BYTES])
@@ -157,7 +141,7 @@ mod tests {
     fn pages_come_back_from_their_slots_and_no_name_is_left() {
         let directory = std::env::temp_dir().join(format!("zpager-test-{}", std::process::id()));
         std::fs::create_dir(&directory).unwrap();
-        let file = SwapFile::new(&directory, 64).unwrap();
+        let file = SwapFile::new(&directory, 64, io()).unwrap();
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
         std::fs::remove_dir(&directory).unwrap();
         assert_eq!(file.file.metadata().unwrap().mode() & 0o777, 0o600);
@@ -173,13 +157,13 @@ mod tests {
 
     #[test]
     fn a_file_that_does_not_fit_is_refused_at_the_start() {
-        assert!(SwapFile::new(&std::env::temp_dir(), u32::MAX).is_err());
-        assert!(SwapFile::new(Path::new("/nonexistent"), 1).is_err());
+        assert!(SwapFile::new(&std::env::temp_dir(), u32::MAX, io()).is_err());
+        assert!(SwapFile::new(Path::new("/nonexistent"), 1, io()).is_err());
     }
 
     #[test]
     fn reading_past_the_end_is_an_error_and_no_zeros() {
-        let file = SwapFile::new(&std::env::temp_dir(), 1).unwrap();
+        let file = SwapFile::new(&std::env::temp_dir(), 1, io()).unwrap();
         assert_eq!(file.read_run(Slot(5), &mut [Page::ZERO]), Err(DeviceError { errno: libc::EIO }));
     }
 }

@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 use zpager_core::histogram::Histogram;
 use zpager_core::page::PAGE_BYTES;
 use zpager_linux::Error;
-use zpager_linux::pager::{Delivery, Options, Pager, Region, Snapshot};
+use zpager_linux::pager::{Delivery, IoKind, Options, Pager, Region, Snapshot};
 
 use crate::allocation::Allocation;
 use crate::errors::{misconfigured, raise};
@@ -68,6 +68,7 @@ impl LiveState {
 pub struct Engine {
     live: Arc<Live>,
     options: Options,
+    io: IoKind,
     process: u32,
 }
 
@@ -79,7 +80,7 @@ fn parse<T: FromStr>(python: Python<'_>, name: &str, value: &str, choices: &str)
 impl Engine {
     #[new]
     #[pyo3(signature = (*, ram_bytes, swap_bytes, swap_directory, codec, pool, pool_limit_bytes, eviction,
-                        faults, readahead_pages, encrypt))]
+                        faults, readahead_pages, encrypt, io))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword")]
     fn new(
         python: Python<'_>,
@@ -93,6 +94,7 @@ impl Engine {
         faults: &str,
         readahead_pages: u32,
         encrypt: bool,
+        io: &str,
     ) -> PyResult<Self> {
         let faults = match faults {
             "thread" => Delivery::Thread,
@@ -113,12 +115,18 @@ impl Engine {
             faults,
             readahead_pages,
             encrypt,
+            io: parse(python, "io", io, "\"auto\", \"io_uring\", \"threads\"")?,
         };
         let pager = python.detach(|| Pager::new(options.clone())).map_err(|error| raise(python, &error))?;
-        let last = pager.snapshot();
+        let (last, io) = (pager.snapshot(), pager.io_kind());
         let allocations = BTreeMap::new();
         let state = LiveState { allocations, made: 0, is_closed: false, pager: Some(pager), last };
-        Ok(Engine { live: Arc::new(Live(Mutex::new(state))), options, process: std::process::id() })
+        Ok(Engine { live: Arc::new(Live(Mutex::new(state))), options, io, process: std::process::id() })
+    }
+
+    #[getter]
+    fn io(&self) -> &'static str {
+        self.io.name()
     }
 
     fn allocate(

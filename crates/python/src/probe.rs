@@ -14,5 +14,7 @@ pub fn probe(python: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     facts.set_item("features", found.features)?;
     facts.set_item("missing_features", found.missing_features)?;
     facts.set_item("process_madvise", found.has_process_madvise)?;
+    facts.set_item("io_uring", found.why_no_io_uring.is_none())?;
+    facts.set_item("why_no_io_uring", found.why_no_io_uring)?;
     Ok(facts)
 }
