@@ -22,6 +22,7 @@ use zpager_core::stats::Counters;
 use zpager_core::task::{Next, Task};
 use zpager_core::world::World;
 use zpager_core::zcache::PoolKind;
+use zpager_core::zcache::policy::PolicyKind;
 use zpager_core::zcache::codec::CodecKind;
 use zpager_core::zcache::pool::arena::Arena;
 
@@ -533,6 +534,7 @@ fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
         swap_slots,
         window_pages,
         pool: options.pool,
+        policy: PolicyKind::FrameLru,
         pool_limit_frames: pages(options.pool_limit_bytes),
         eviction: options.eviction,
         readahead_pages: options.readahead_pages.max(1),

@@ -234,6 +234,10 @@ impl FaultTask {
                 Backing::SameFilled(_) | Backing::Zpage(_) => {
                     let into = self.workspace.zpage(offset as usize);
                     item.loaded = core.frontswap.load(before.backing, into, &mut core.counters);
+                    // A write drops the copy.
+                    if self.access == Access::Read {
+                        core.frontswap.used(before.backing);
+                    }
                 }
             }
             if let Backing::Slot(slot) = before.backing {

@@ -23,6 +23,7 @@ use crate::task::{Next, Task};
 use crate::world::World;
 use crate::zcache::PoolKind;
 use crate::zcache::codec::CodecKind;
+use crate::zcache::policy::PolicyKind;
 use device::{Failures, SimulatedDevice};
 use memory::{Frames, SimulatedMemory};
 use random::Random;
@@ -61,13 +62,14 @@ impl Scenario {
         let fails = random.one_in(2);
         let is_full = random.one_in(4);
         let one_in = |random: &mut Random, times| if fails { times + random.below(times) } else { 0 };
-        Scenario {
+        let mut scenario = Scenario {
             config: Config {
                 ram_frames,
                 buffer_frames: 0,
                 swap_slots,
                 window_pages: 2 * (ram_frames + swap_slots),
                 pool: random.choose(&[PoolKind::Zbud, PoolKind::Zsmalloc]),
+                policy: PolicyKind::FrameLru,
                 pool_limit_frames: ram_frames * (10 + random.below(80)) / 100,
                 eviction: random.choose(&[EvictionKind::None, EvictionKind::Unuse, EvictionKind::Unuse]),
                 readahead_pages: random.choose(&[1, 4, 32]),
@@ -83,7 +85,9 @@ impl Scenario {
             refusals_one_in: one_in(random, 50),
             is_full,
             check_every: 64,
-        }
+        };
+        scenario.config.policy = random.choose(&PolicyKind::ALL);
+        scenario
     }
 }
 
