@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Codec: TypeAlias = Literal["lz4", "zstd"]
 Pool: TypeAlias = Literal["zsmalloc", "zbud"]
+Policy: TypeAlias = Literal["frame-lru", "second-chance", "sieve", "s3-fifo", "frame-aware"]
 Eviction: TypeAlias = Literal["unuse", "none"]
 Faults: TypeAlias = Literal["thread", "signal"]
 Order: TypeAlias = Literal["C", "F"]
@@ -57,6 +58,10 @@ class Pager:
     - `codec`: `"lz4"` (fast) or `"zstd"` (smaller).
     - `pool`: how compressed pages are packed. `"zsmalloc"`: by size classes over several frames, dense;
       `"zbud"`: two a frame, simple.
+    - `policy`: which frames of the pool are the coldest. `"frame-lru"`: those that got or served a page the
+      longest ago; `"second-chance"`: the oldest ones most of whose pages were not wanted (zswap's LRU);
+      `"sieve"` and `"s3-fifo"`: FIFO queues that sift out early what is wanted once; `"frame-aware"`: of the
+      least recently used few those that free the most memory for their pages.
     - `pool_limit`: how large the pool may grow; a per cent is a share of `ram`.
     - `eviction`: what happens when the pool is full. `"unuse"`: its coldest frames make room and go to the
       swap file; `"none"`: it refuses, and newer pages go to the swap file, as in zcache before the RFC. For
@@ -91,6 +96,7 @@ class Pager:
         swap: Size | None = None,
         codec: Codec = "lz4",
         pool: Pool = "zsmalloc",
+        policy: Policy = "frame-lru",
         eviction: Eviction = "unuse",
         faults: Faults = "thread",
         pool_limit: Size = "50%",
@@ -108,6 +114,7 @@ class Pager:
             )
         _choose("codec", codec, get_args(Codec))
         _choose("pool", pool, get_args(Pool))
+        _choose("policy", policy, get_args(Policy))
         _choose("eviction", eviction, get_args(Eviction))
         _choose("faults", faults, get_args(Faults))
         if not isinstance(readahead_pages, int) or not 0 <= readahead_pages <= _LARGEST_READAHEAD_PAGES:
@@ -121,8 +128,8 @@ class Pager:
         )
         self._shuffle = shuffle
         self._choices = (
-            f"codec={codec}, pool={pool}, eviction={eviction}, faults={faults}, shuffle={shuffle}, "
-            f"readahead_pages={readahead_pages}"
+            f"codec={codec}, pool={pool}, policy={policy}, eviction={eviction}, faults={faults}, "
+            f"shuffle={shuffle}, readahead_pages={readahead_pages}"
         )
         self._closed = False
         self._process = os.getpid()
@@ -132,6 +139,7 @@ class Pager:
             swap_directory=self.swap_directory,
             codec=codec,
             pool=pool,
+            policy=policy,
             pool_limit_bytes=self.pool_limit_bytes,
             eviction=eviction,
             faults=faults,

@@ -22,8 +22,8 @@ use zpager_core::stats::Counters;
 use zpager_core::task::{Next, Task};
 use zpager_core::world::World;
 use zpager_core::zcache::PoolKind;
-use zpager_core::zcache::policy::PolicyKind;
 use zpager_core::zcache::codec::CodecKind;
+use zpager_core::zcache::policy::PolicyKind;
 use zpager_core::zcache::pool::arena::Arena;
 
 use crate::error::Error;
@@ -56,6 +56,8 @@ pub struct Options {
     pub codec: CodecKind,
     /// How zpages are packed.
     pub pool: PoolKind,
+    /// Which of them are evicted first.
+    pub policy: PolicyKind,
     /// RAM that may hold zpages, in bytes.
     pub pool_limit_bytes: u64,
     /// What happens when that is full.
@@ -534,7 +536,7 @@ fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
         swap_slots,
         window_pages,
         pool: options.pool,
-        policy: PolicyKind::FrameLru,
+        policy: options.policy,
         pool_limit_frames: pages(options.pool_limit_bytes),
         eviction: options.eviction,
         readahead_pages: options.readahead_pages.max(1),
