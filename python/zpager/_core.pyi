@@ -23,6 +23,7 @@ class Engine:
         swap_directory: str,
         codec: str,
         pool: str,
+        policy: str,
         pool_limit_bytes: int,
         eviction: str,
         faults: str,
@@ -32,8 +33,9 @@ class Engine:
     ) -> Engine:
         """Start an engine: reserve the swap file, open userfaultfd, start the threads.
 
-        `codec` is "lz4" or "zstd", `pool` "zsmalloc" or "zbud", `eviction` "unuse", "writeback",
-        "intact" or "none", `faults` "thread" or "signal", `io` "auto", "io_uring" or "threads".
+        `codec` is "lz4" or "zstd", `pool` "zsmalloc" or "zbud", `policy` "frame-lru", "second-chance",
+        "sieve", "s3-fifo" or "frame-aware", `eviction` "unuse", "writeback", "intact" or
+        "none", `faults` "thread" or "signal", `io` "auto", "io_uring" or "threads".
 
         Raises UserfaultfdUnavailable if the machine does not allow it, DeviceError if the swap file cannot be
         had, and ConfigurationError for arguments out of range, or if `io` is "io_uring" and the machine does

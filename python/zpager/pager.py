@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Codec: TypeAlias = Literal["lz4", "zstd"]
 Pool: TypeAlias = Literal["zsmalloc", "zbud"]
 Eviction: TypeAlias = Literal["unuse", "writeback", "intact", "none"]
+Policy: TypeAlias = Literal["frame-lru", "second-chance", "sieve", "s3-fifo", "frame-aware"]
 Faults: TypeAlias = Literal["thread", "signal"]
 Io: TypeAlias = Literal["auto", "io_uring", "threads"]
 Order: TypeAlias = Literal["C", "F"]
@@ -58,6 +59,10 @@ class Pager:
     - `codec`: `"lz4"` (fast) or `"zstd"` (smaller).
     - `pool`: how compressed pages are packed. `"zsmalloc"`: by size classes over several frames, dense;
       `"zbud"`: two a frame, simple.
+    - `policy`: which frames of the pool are the coldest. `"frame-lru"`: those that got or served a page the
+      longest ago; `"second-chance"`: the oldest ones most of whose pages were not wanted (zswap's LRU);
+      `"sieve"` and `"s3-fifo"`: FIFO queues that sift out early what is wanted once; `"frame-aware"`: of the
+      least recently used few those that free the most memory for their pages.
     - `pool_limit`: how large the pool may grow; a per cent is a share of `ram`.
     - `eviction`: how a full pool makes room. `"intact"`: its coldest frames go to the swap file as they are,
       compressed; `"writeback"`: their pages are decompressed and written at once, as by zswap; `"unuse"`:
@@ -95,6 +100,7 @@ class Pager:
         swap: Size | None = None,
         codec: Codec = "lz4",
         pool: Pool = "zsmalloc",
+        policy: Policy = "frame-lru",
         eviction: Eviction = "unuse",
         faults: Faults = "thread",
         pool_limit: Size = "50%",
@@ -114,6 +120,7 @@ class Pager:
             )
         _choose("codec", codec, get_args(Codec))
         _choose("pool", pool, get_args(Pool))
+        _choose("policy", policy, get_args(Policy))
         _choose("eviction", eviction, get_args(Eviction))
         _choose("faults", faults, get_args(Faults))
         _choose("io", io, get_args(Io))
@@ -135,6 +142,7 @@ class Pager:
             swap_directory=self.swap_directory,
             codec=codec,
             pool=pool,
+            policy=policy,
             pool_limit_bytes=self.pool_limit_bytes,
             eviction=eviction,
             faults=faults,
@@ -143,7 +151,7 @@ class Pager:
             io=io,
         )
         self._choices = (
-            f"codec={codec}, pool={pool}, eviction={eviction}, faults={faults}, shuffle={shuffle}, "
+            f"codec={codec}, pool={pool}, policy={policy}, eviction={eviction}, faults={faults}, shuffle={shuffle}, "
             f"readahead_pages={readahead_pages}, encrypt={encrypt}, io={self._engine.io}"
         )
 

@@ -29,6 +29,7 @@ def make_engine(ram_bytes: int = 8 * MIB, swap_bytes: int = 32 * MIB, **changes:
         "swap_directory": "/var/tmp",
         "codec": "lz4",
         "pool": "zsmalloc",
+        "policy": "frame-lru",
         "pool_limit_bytes": ram_bytes // 4,
         "eviction": "unuse",
         "faults": "thread",

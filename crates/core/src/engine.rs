@@ -13,6 +13,7 @@ use crate::stats::Counters;
 use crate::swap_cache::SwapCache;
 use crate::swap_device::swap_map::SwapMap;
 use crate::swap_device::unit_map::Packed;
+use crate::zcache::policy::PolicyKind;
 use crate::zcache::pool::{ZPAGES_PER_UNIT_MAX, arena::Arena};
 use crate::zcache::same_filled::SameFilled;
 use crate::zcache::{PoolKind, Zcache};
@@ -42,6 +43,8 @@ pub struct Config {
     pub window_pages: u32,
     /// How zpages are packed.
     pub pool: PoolKind,
+    /// Which of them are evicted first.
+    pub policy: PolicyKind,
     /// Frames that may hold zpages.
     pub pool_limit_frames: u32,
     /// What happens when the pool is full.
@@ -136,7 +139,7 @@ impl Core {
             swap_cache: SwapCache::new(staging_slots),
             frontswap: Frontswap {
                 zcache: Zcache {
-                    pool: config.pool.pool(arena),
+                    pool: config.pool.pool(arena, config.policy),
                     same_filled: SameFilled::default(),
                     wasted_frames_max: config.wasted_frames_max(),
                 },
@@ -166,6 +169,7 @@ impl Core {
             + self.swap_map.metadata_bytes()
             + self.frontswap.zcache.pool.metadata_bytes()
             + self.frontswap.zcache.pool.arena().metadata_bytes()
+            + self.config.policy.table_bytes(self.config.ram_frames)
     }
 
     /// Brings the budget up to date with the tables' growth. Called after every commit.
@@ -202,7 +206,9 @@ impl Core {
     pub fn capacity_pages(&self) -> u32 {
         let set_aside = self.config.buffer_frames + self.watermarks.min + self.config.wasted_frames_max();
         let ram = u64::from(self.config.ram_frames - set_aside);
-        let ram_left = ram - BATCH as u64 - self.swap_cache.metadata_bytes().div_ceil(PAGE_BYTES as u64);
+        let fixed_tables =
+            self.swap_cache.metadata_bytes() + self.config.policy.table_bytes(self.config.ram_frames);
+        let ram_left = ram - BATCH as u64 - fixed_tables.div_ceil(PAGE_BYTES as u64);
         let slots = u64::from(self.config.swap_slots - self.swap_map.retired());
         let table_bytes_per_page = TABLE_BYTES_PER_PAGE + SwapMap::seal_bytes(self.config.is_encrypted);
         let pages_per_table_frame = PAGE_BYTES as u64 / table_bytes_per_page;

@@ -1,4 +1,5 @@
-//! What every pool must do, run on each of them, beside a naive model and by hand.
+//! What every pool must do, run on each of them with each policy, beside a naive model and by
+//! hand.
 //!
 //! `POOL_SEED=n cargo test --test pools` replays the one seed that a failure has printed.
 
@@ -8,6 +9,7 @@ use std::ptr::NonNull;
 
 use zpager_core::budget::{Budget, Use};
 use zpager_core::page::{PAGE_BYTES, Page, PageNumber};
+use zpager_core::zcache::policy::PolicyKind;
 use zpager_core::zcache::pool::arena::{Arena, FrameIndex};
 use zpager_core::zcache::pool::zbud::Zbud;
 use zpager_core::zcache::pool::zsmalloc::Zsmalloc;
@@ -16,14 +18,14 @@ use zpager_core::zcache::pool::{Handle, Pool, Refusal, Unit, ZPAGES_PER_UNIT_MAX
 /// A pool, and what the tests know of it beyond the trait.
 trait Tested: Pool {
     const FRAMES_PER_UNIT_MAX: u32;
-    fn over(arena: Arena) -> Self;
+    fn over(arena: Arena, policy: PolicyKind) -> Self;
     fn unit_of(handle: Handle) -> Unit;
 }
 
 impl Tested for Zbud {
     const FRAMES_PER_UNIT_MAX: u32 = 1;
-    fn over(arena: Arena) -> Self {
-        Zbud::new(arena)
+    fn over(arena: Arena, policy: PolicyKind) -> Self {
+        Zbud::new(arena, policy)
     }
     fn unit_of(handle: Handle) -> Unit {
         Unit(handle.0 / 2)
@@ -32,8 +34,8 @@ impl Tested for Zbud {
 
 impl Tested for Zsmalloc {
     const FRAMES_PER_UNIT_MAX: u32 = 4;
-    fn over(arena: Arena) -> Self {
-        Zsmalloc::new(arena)
+    fn over(arena: Arena, policy: PolicyKind) -> Self {
+        Zsmalloc::new(arena, policy)
     }
     fn unit_of(handle: Handle) -> Unit {
         Unit(handle.0 / 64)
@@ -79,11 +81,11 @@ struct Stage<P> {
 }
 
 impl<P: Tested> Stage<P> {
-    fn new(frame_count: u32, budget_frames: u32) -> Self {
+    fn new(frame_count: u32, budget_frames: u32, policy: PolicyKind) -> Self {
         let frames = Frames::new(frame_count);
         // SAFETY: the frames outlive the pool and are written only when taken out of it.
         let arena = unsafe { Arena::new(frames.base, frame_count) };
-        Stage { pool: P::over(arena), budget: Budget::new(budget_frames), frames }
+        Stage { pool: P::over(arena, policy), budget: Budget::new(budget_frames), frames }
     }
 
     fn store(&mut self, page: u32, length: usize) -> Result<Handle, Refusal> {
@@ -183,7 +185,7 @@ impl Random {
     }
 }
 
-fn random_events<P: Tested>() {
+fn random_events<P: Tested>(policy: PolicyKind) {
     let seeds = match std::env::var("POOL_SEED") {
         Ok(seed) => {
             let seed = seed.parse().expect("POOL_SEED is a number");
@@ -193,7 +195,7 @@ fn random_events<P: Tested>() {
     };
     for seed in seeds {
         let printed_on_panic = PrintSeed(seed);
-        Model::<P>::new(seed).run(400);
+        Model::<P>::new(seed, policy).run(400);
         drop(printed_on_panic);
     }
 }
@@ -211,12 +213,13 @@ impl Drop for PrintSeed {
 /// What a pool should hold, kept as naively as can be.
 struct Model<P> {
     stage: Stage<P>,
+    policy: PolicyKind,
     random: Random,
     /// Few lengths fill few size classes, which then have full and partly used units.
     lengths: Vec<usize>,
     /// Page and length by handle.
     zpages: BTreeMap<u32, (u32, usize)>,
-    /// Cold to hot.
+    /// Those that are not isolated, cold to hot as [`PolicyKind::FrameLru`] has it.
     lru: Vec<Unit>,
     isolated: Vec<Unit>,
     unit_frames: HashMap<u32, u32>,
@@ -224,15 +227,16 @@ struct Model<P> {
 }
 
 impl<P: Tested> Model<P> {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, policy: PolicyKind) -> Self {
         let mut random = Random(seed);
         let frame_count = 1 + random.below(40) as u32;
         let budget_frames = if random.below(3) == 0 { 1 + random.below(40) as u32 } else { 100 };
-        let stage = Stage::<P>::new(frame_count, budget_frames);
+        let stage = Stage::<P>::new(frame_count, budget_frames, policy);
         let length_bound = stage.pool.zpage_bytes_max() + 1;
         let lengths = (0..1 + random.below(12)).map(|_| random.below(length_bound)).collect();
         Model {
             stage,
+            policy,
             random,
             lengths,
             zpages: BTreeMap::new(),
@@ -246,8 +250,9 @@ impl<P: Tested> Model<P> {
     fn run(mut self, steps: usize) {
         for _ in 0..steps {
             match self.random.below(100) {
-                0..50 => self.store(),
-                50..75 => self.remove(),
+                0..45 => self.store(),
+                45..55 => self.used(),
+                55..75 => self.remove(),
                 75..80 => self.remove_many(),
                 80..85 => self.isolate(),
                 85..91 => self.unuse(),
@@ -318,6 +323,18 @@ impl<P: Tested> Model<P> {
         }
     }
 
+    fn used(&mut self) {
+        let handles: Vec<u32> = self.zpages.keys().copied().collect();
+        if !handles.is_empty() {
+            let handle = Handle(self.random.one_of(&handles));
+            self.stage.pool.used(handle);
+            if let Some(at) = self.lru.iter().position(|&unit| unit == P::unit_of(handle)) {
+                let unit = self.lru.remove(at);
+                self.lru.push(unit);
+            }
+        }
+    }
+
     fn remove_one(&mut self, handle: Handle) {
         let (page, length) = self.zpages[&handle.0];
         self.stage.expect(handle, page, length);
@@ -341,9 +358,15 @@ impl<P: Tested> Model<P> {
     }
 
     fn isolate(&mut self) {
-        let coldest = (!self.lru.is_empty()).then(|| self.lru.remove(0));
-        assert_eq!(self.stage.pool.isolate_coldest(), coldest);
-        self.isolated.extend(coldest);
+        let coldest = self.stage.pool.isolate_coldest();
+        assert_eq!(coldest.is_some(), !self.lru.is_empty());
+        if let Some(unit) = coldest {
+            // The other policies' orders are tested with the policies.
+            assert!(self.policy != PolicyKind::FrameLru || unit == self.lru[0]);
+            let at = self.lru.iter().position(|&other| other == unit).expect("a unit that is not isolated");
+            self.lru.remove(at);
+            self.isolated.push(unit);
+        }
     }
 
     /// Some zpages of an isolated unit leave, then its isolation ends.
@@ -433,8 +456,8 @@ impl<P: Tested> Model<P> {
     }
 }
 
-fn every_length_comes_back<P: Tested>() {
-    let mut stage = Stage::<P>::new(64, 64);
+fn every_length_comes_back<P: Tested>(policy: PolicyKind) {
+    let mut stage = Stage::<P>::new(64, 64, policy);
     let lengths = 0..=stage.pool.zpage_bytes_max();
     let mut stored = Vec::new();
     for length in lengths {
@@ -453,8 +476,8 @@ fn every_length_comes_back<P: Tested>() {
     stage.check();
 }
 
-fn refusals_tell_their_cause_and_change_nothing<P: Tested>() {
-    let mut stage = Stage::<P>::new(16, 9);
+fn refusals_tell_their_cause_and_change_nothing<P: Tested>(policy: PolicyKind) {
+    let mut stage = Stage::<P>::new(16, 9, policy);
     let length_max = stage.pool.zpage_bytes_max();
     assert_eq!(stage.store(0, length_max + 1), Err(Refusal::CompressPoor));
     let (handles, refusal) = stage.fill(length_max);
@@ -476,8 +499,8 @@ fn refusals_tell_their_cause_and_change_nothing<P: Tested>() {
     stage.expect(handle, 99, length_max);
 }
 
-fn frames_are_reserved_then_released<P: Tested>() {
-    let mut stage = Stage::<P>::new(16, 20);
+fn frames_are_reserved_then_released<P: Tested>(policy: PolicyKind) {
+    let mut stage = Stage::<P>::new(16, 20, policy);
     let (handles, refusal) = stage.fill(1000);
     assert_eq!((refusal, stage.in_use()), (Refusal::PoolLimit, 16));
     handles.iter().for_each(|&handle| stage.remove(handle));
@@ -489,8 +512,8 @@ fn frames_are_reserved_then_released<P: Tested>() {
     stage.check();
 }
 
-fn headers_count<P: Tested>() {
-    let mut stage = Stage::<P>::new(8, 8);
+fn headers_count<P: Tested>(policy: PolicyKind) {
+    let mut stage = Stage::<P>::new(8, 8, policy);
     let [one, two] = [100, 0].map(|length| stage.store(7, length).unwrap());
     assert_eq!(stage.pool.zpage_bytes(), 100 + 2 * ZpageHeader::BYTES as u64);
     stage.remove(one);
@@ -499,9 +522,9 @@ fn headers_count<P: Tested>() {
     assert!(stage.pool.metadata_bytes() > 0);
 }
 
-/// A unit is as recent as the last zpage that was added to it, whatever has left since.
-fn lru_orders_units_by_additions<P: Tested>() {
-    let mut stage = Stage::<P>::new(16, 16);
+/// A unit is as recent as the last zpage that was added to it or used, whatever has left since.
+fn lru_orders_units_by_additions_and_uses<P: Tested>() {
+    let mut stage = Stage::<P>::new(16, 16, PolicyKind::FrameLru);
     let (handles, _) = stage.fill(1900);
     let units = |handles: &[Handle]| {
         let mut units: Vec<Unit> = handles.iter().map(|&handle| P::unit_of(handle)).collect();
@@ -517,6 +540,10 @@ fn lru_orders_units_by_additions<P: Tested>() {
     expected.rotate_left(1);
     let leaves = handles.iter().position(|&handle| P::unit_of(handle) == expected[1]).unwrap();
     stage.remove(handles[leaves]);
+    // One is used, and is the hottest instead.
+    let used = handles.iter().position(|&handle| P::unit_of(handle) == expected[2]).unwrap();
+    stage.pool.used(handles[used]);
+    expected[2..].rotate_left(1);
     for unit in expected {
         assert_eq!(stage.pool.isolate_coldest(), Some(unit));
     }
@@ -524,13 +551,14 @@ fn lru_orders_units_by_additions<P: Tested>() {
     stage.check();
 }
 
-fn isolated_units_are_left_alone<P: Tested>() {
-    let mut stage = Stage::<P>::new(16, 16);
+fn isolated_units_are_left_alone<P: Tested>(policy: PolicyKind) {
+    let mut stage = Stage::<P>::new(16, 16, policy);
     let (handles, _) = stage.fill(1900);
     let unit = stage.pool.isolate_coldest().unwrap();
     assert_eq!(unit, P::unit_of(handles[0]));
     let members = stage.zpages_of(unit);
     stage.remove(members[0]);
+    members[1..].iter().for_each(|&handle| stage.pool.used(handle));
     assert_eq!(stage.store(100, 1900), Err(Refusal::PoolLimit), "not refilled");
     // One zpage stays in each other unit, so that there is something to compact.
     for &handle in &handles[members.len()..] {
@@ -552,8 +580,8 @@ fn isolated_units_are_left_alone<P: Tested>() {
     stage.check();
 }
 
-fn isolation_ends_at_the_cold_end<P: Tested>() {
-    let mut stage = Stage::<P>::new(16, 16);
+fn isolation_ends_at_the_cold_end<P: Tested>(policy: PolicyKind) {
+    let mut stage = Stage::<P>::new(16, 16, policy);
     stage.fill(1900);
     let [first, second] = [(); 2].map(|()| stage.pool.isolate_coldest().unwrap());
     assert_ne!(first, second);
@@ -566,8 +594,8 @@ fn isolation_ends_at_the_cold_end<P: Tested>() {
     assert_eq!(stage.store(100, 1900).map(P::unit_of), Ok(first));
 }
 
-fn compaction_frees_frames_and_tells_moves<P: Tested>() {
-    let mut stage = Stage::<P>::new(32, 32);
+fn compaction_frees_frames_and_tells_moves<P: Tested>(policy: PolicyKind) {
+    let mut stage = Stage::<P>::new(32, 32, policy);
     let (handles, _) = stage.fill(1900);
     assert_eq!(stage.compact(1000), (0, Vec::new()), "nothing to gain in a full pool");
     let mut at: HashMap<u32, Handle> = (0..).zip(handles).collect();
@@ -594,15 +622,46 @@ fn compaction_frees_frames_and_tells_moves<P: Tested>() {
     }
 }
 
+/// A zpage that is referenced stays so where compaction moves it, and one that is not does not
+/// become it.
+fn compaction_takes_references_along<P: Tested>() {
+    for moved_is_used in [false, true] {
+        let mut stage = Stage::<P>::new(3, 3, PolicyKind::SecondChance);
+        let (handles, _) = stage.fill(1900);
+        // Everything was referenced by its store, and is not any more.
+        let unit = stage.pool.isolate_coldest().unwrap();
+        stage.end_isolation(unit);
+        // Of the first two units one's last zpage is moved to the other.
+        stage.remove(handles[1]);
+        stage.remove(handles[3]);
+        for lone in [handles[0], handles[2]] {
+            if moved_is_used {
+                stage.pool.used(lone);
+            }
+        }
+        let (freed, moves) = stage.compact(1000);
+        assert_eq!((freed, moves.len()), (1, 1));
+        let moved = moves[0].1;
+        let paired = P::unit_of(moved);
+        if !moved_is_used {
+            let other = stage.zpages_of(paired).into_iter().find(|&handle| handle != moved).unwrap();
+            stage.pool.used(other);
+        }
+        let third = P::unit_of(handles[4]);
+        let order = [(); 2].map(|()| stage.pool.isolate_coldest().unwrap());
+        assert_eq!(order, if moved_is_used { [third, paired] } else { [paired, third] });
+    }
+}
+
 fn a_stale_handle_panics<P: Tested>() {
-    let mut stage = Stage::<P>::new(8, 8);
+    let mut stage = Stage::<P>::new(8, 8, PolicyKind::FrameLru);
     let handle = stage.store(1, 100).unwrap();
     stage.remove(handle);
     stage.remove(handle);
 }
 
 fn isolation_does_not_end_twice<P: Tested>() {
-    let mut stage = Stage::<P>::new(8, 8);
+    let mut stage = Stage::<P>::new(8, 8, PolicyKind::FrameLru);
     stage.store(1, 100).unwrap();
     let unit = stage.pool.isolate_coldest().unwrap();
     stage.end_isolation(unit);
@@ -613,11 +672,19 @@ macro_rules! conformance {
     ($($pool:ident: $of:ty),*) => {$(
         mod $pool {
             use super::*;
-            conformance! { @tests $of:
-                random_events, every_length_comes_back, refusals_tell_their_cause_and_change_nothing,
-                frames_are_reserved_then_released, headers_count, lru_orders_units_by_additions,
-                isolated_units_are_left_alone, isolation_ends_at_the_cold_end,
-                compaction_frees_frames_and_tells_moves
+            conformance! { @policies $of:
+                frame_lru: FrameLru, second_chance: SecondChance, sieve: Sieve, s3_fifo: S3Fifo,
+                frame_aware: FrameAware
+            }
+
+            #[test]
+            fn lru_orders_units_by_additions_and_uses() {
+                super::lru_orders_units_by_additions_and_uses::<$of>();
+            }
+
+            #[test]
+            fn compaction_takes_references_along() {
+                super::compaction_takes_references_along::<$of>();
             }
 
             #[test]
@@ -633,10 +700,20 @@ macro_rules! conformance {
             }
         }
     )*};
-    (@tests $of:ty: $($test:ident),*) => {$(
+    (@policies $of:ty: $($policy:ident: $kind:ident),*) => {$(
+        mod $policy {
+            use super::*;
+            conformance! { @tests $of, $kind:
+                random_events, every_length_comes_back, refusals_tell_their_cause_and_change_nothing,
+                frames_are_reserved_then_released, headers_count, isolated_units_are_left_alone,
+                isolation_ends_at_the_cold_end, compaction_frees_frames_and_tells_moves
+            }
+        }
+    )*};
+    (@tests $of:ty, $kind:ident: $($test:ident),*) => {$(
         #[test]
         fn $test() {
-            super::$test::<$of>();
+            crate::$test::<$of>(PolicyKind::$kind);
         }
     )*};
 }
@@ -645,7 +722,7 @@ conformance! { zbud: Zbud, zsmalloc: Zsmalloc }
 
 #[test]
 fn zbud_pairs_buddies_by_best_fit() {
-    let mut stage = Stage::<Zbud>::new(8, 8);
+    let mut stage = Stage::<Zbud>::new(8, 8, PolicyKind::FrameLru);
     // Each leaves less than the next one needs: three frames, with more and more room.
     let [full, fuller, half] = [3800, 3000, 2100].map(|length| stage.store(0, length).unwrap());
     assert_eq!(stage.in_use(), 3);
@@ -670,7 +747,7 @@ fn zbud_pairs_buddies_by_best_fit() {
 
 #[test]
 fn zbud_leaves_a_chunk_for_a_buddy() {
-    let mut stage = Stage::<Zbud>::new(1, 1);
+    let mut stage = Stage::<Zbud>::new(1, 1, PolicyKind::FrameLru);
     stage.store(0, stage.pool.zpage_bytes_max()).unwrap();
     assert_eq!(stage.store(1, 64), Err(Refusal::PoolLimit));
     let buddy = stage.store(1, 64 - ZpageHeader::BYTES).unwrap();
@@ -679,7 +756,7 @@ fn zbud_leaves_a_chunk_for_a_buddy() {
 
 #[test]
 fn zsmalloc_objects_straddle_frames() {
-    let mut stage = Stage::<Zsmalloc>::new(12, 12);
+    let mut stage = Stage::<Zsmalloc>::new(12, 12, PolicyKind::FrameLru);
     // Frames that are no neighbours: every other zspage of one frame goes.
     let (singles, _) = stage.fill(50);
     for single in singles.iter().filter(|handle| handle.0 / 64 % 2 == 0) {
@@ -702,7 +779,7 @@ fn zsmalloc_objects_straddle_frames() {
 
 #[test]
 fn zsmalloc_fills_the_fullest_zspage() {
-    let mut stage = Stage::<Zsmalloc>::new(4, 4);
+    let mut stage = Stage::<Zsmalloc>::new(4, 4, PolicyKind::FrameLru);
     let (handles, _) = stage.fill(50);
     assert_eq!(handles.len(), 4 * 64);
     (0..60).for_each(|at| stage.remove(handles[at]));
@@ -716,7 +793,7 @@ fn zsmalloc_fills_the_fullest_zspage() {
 
 #[test]
 fn zsmalloc_compacts_where_it_just_fits() {
-    let mut stage = Stage::<Zsmalloc>::new(2, 2);
+    let mut stage = Stage::<Zsmalloc>::new(2, 2, PolicyKind::FrameLru);
     let (handles, _) = stage.fill(50);
     handles[..32].iter().chain(&handles[64..95]).for_each(|&handle| stage.remove(handle));
     assert_eq!(stage.compact(1000), (0, Vec::new()), "65 objects need two zspages");

@@ -27,6 +27,7 @@ use zpager_core::task::{Next, Task};
 use zpager_core::world::World;
 use zpager_core::zcache::PoolKind;
 use zpager_core::zcache::codec::CodecKind;
+use zpager_core::zcache::policy::PolicyKind;
 use zpager_core::zcache::pool::arena::Arena;
 
 use zeroize::Zeroizing;
@@ -64,6 +65,8 @@ pub struct Options {
     pub codec: CodecKind,
     /// How zpages are packed.
     pub pool: PoolKind,
+    /// Which of them are evicted first.
+    pub policy: PolicyKind,
     /// RAM that may hold zpages, in bytes.
     pub pool_limit_bytes: u64,
     /// What happens when that is full.
@@ -581,6 +584,7 @@ fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
         swap_slots,
         window_pages,
         pool: options.pool,
+        policy: options.policy,
         pool_limit_frames: pages(options.pool_limit_bytes),
         eviction: options.eviction,
         readahead_pages: options.readahead_pages.max(1),

@@ -79,8 +79,8 @@ fn parse<T: FromStr>(python: Python<'_>, name: &str, value: &str, choices: &str)
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, ram_bytes, swap_bytes, swap_directory, codec, pool, pool_limit_bytes, eviction,
-                        faults, readahead_pages, encrypt, io))]
+    #[pyo3(signature = (*, ram_bytes, swap_bytes, swap_directory, codec, pool, policy, pool_limit_bytes,
+                        eviction, faults, readahead_pages, encrypt, io))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword")]
     fn new(
         python: Python<'_>,
@@ -89,6 +89,7 @@ impl Engine {
         swap_directory: String,
         codec: &str,
         pool: &str,
+        policy: &str,
         pool_limit_bytes: u64,
         eviction: &str,
         faults: &str,
@@ -110,6 +111,12 @@ impl Engine {
             swap_directory,
             codec: parse(python, "codec", codec, "\"lz4\", \"zstd\"")?,
             pool: parse(python, "pool", pool, "\"zsmalloc\", \"zbud\"")?,
+            policy: parse(
+                python,
+                "policy",
+                policy,
+                "\"frame-lru\", \"second-chance\", \"sieve\", \"s3-fifo\", \"frame-aware\"",
+            )?,
             pool_limit_bytes,
             eviction: parse(python, "eviction", eviction, "\"unuse\", \"writeback\", \"intact\", \"none\"")?,
             faults,

@@ -238,7 +238,12 @@ impl FaultTask {
                 Backing::None => From::Nowhere,
                 Backing::SameFilled(_) | Backing::Zpage(_) => {
                     let into = self.workspace.zpage(offset as usize);
-                    From::Zcache(core.frontswap.load(before.backing, into, &mut core.counters))
+                    let loaded = core.frontswap.load(before.backing, into, &mut core.counters);
+                    // A write drops the copy.
+                    if self.access == Access::Read {
+                        core.frontswap.used(before.backing);
+                    }
+                    From::Zcache(loaded)
                 }
                 Backing::Slot(_) | Backing::Packed(_) => {
                     if offset >= window && !self.fetch.includes(before.backing) {

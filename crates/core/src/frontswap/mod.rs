@@ -57,6 +57,14 @@ impl Frontswap {
         self.zcache.load(backing, into)
     }
 
+    /// A page's copy in zcache was loaded and stays; or the page is gone from resident memory, and
+    /// the copy is all there is.
+    pub fn used(&mut self, backing: Backing) {
+        if let Backing::Zpage(handle) = backing {
+            self.zcache.pool.used(handle);
+        }
+    }
+
     /// Drops what zcache has of a page.
     pub fn invalidate_page(&mut self, backing: Backing, budget: &mut Budget, counters: &mut Counters) {
         counters.invalidates += 1;

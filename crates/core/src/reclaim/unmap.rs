@@ -77,6 +77,7 @@ impl Unmap {
                 Backing::Slot(_) | Backing::Packed(_) => State::Device,
                 _ => State::Zcache,
             };
+            core.frontswap.used(entry.backing);
             core.lists.release(entry.frame);
             let frame = shadow::of_now(core);
             core.pages.set(page, Entry { state, busy: false, backing: entry.backing, frame });

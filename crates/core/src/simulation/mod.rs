@@ -24,6 +24,7 @@ use crate::task::{Next, Task};
 use crate::world::World;
 use crate::zcache::PoolKind;
 use crate::zcache::codec::CodecKind;
+use crate::zcache::policy::PolicyKind;
 use contents::Compressibility;
 use device::{Failures, SimulatedDevice};
 use memory::{Frames, SimulatedMemory};
@@ -67,7 +68,7 @@ impl Scenario {
         let fails = random.one_in(2);
         let is_full = random.one_in(4);
         let one_in = |random: &mut Random, times| if fails { times + random.below(times) } else { 0 };
-        Scenario {
+        let mut scenario = Scenario {
             config: Config {
                 ram_frames,
                 buffer_frames: 0,
@@ -82,6 +83,7 @@ impl Scenario {
                     EvictionKind::Intact,
                     EvictionKind::Intact,
                 ]),
+                policy: PolicyKind::FrameLru,
                 readahead_pages: random.choose(&[1, 4, 32]),
                 is_encrypted: random.one_in(2),
             },
@@ -102,7 +104,9 @@ impl Scenario {
             writes_in_ten: random.choose(&[1, 3, 3, 8]),
             is_full,
             check_every: 64,
-        }
+        };
+        scenario.config.policy = random.choose(&PolicyKind::ALL);
+        scenario
     }
 }
 

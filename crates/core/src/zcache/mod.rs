@@ -2,9 +2,10 @@
 //!
 //! [`codec`] makes zpages, [`pool`] packs them into page frames, [`same_filled`] keeps pages
 //! that need no zpage. What eviction takes out again is one whole unit of the pool, the
-//! coldest; see [`crate::eviction`].
+//! coldest as [`policy`] has it; see [`crate::eviction`].
 
 pub mod codec;
+pub mod policy;
 pub mod pool;
 pub mod same_filled;
 
@@ -13,6 +14,7 @@ use std::str::FromStr;
 use crate::budget::Budget;
 use crate::page::PageNumber;
 use crate::page_table::Backing;
+use policy::PolicyKind;
 use pool::{Pool, Refusal, ZpageHeader, arena::Arena, zbud::Zbud, zsmalloc::Zsmalloc};
 use same_filled::SameFilled;
 
@@ -39,10 +41,10 @@ impl FromStr for PoolKind {
 
 impl PoolKind {
     /// A pool of this kind over an arena.
-    pub fn pool(self, arena: Arena) -> Box<dyn Pool> {
+    pub fn pool(self, arena: Arena, policy: PolicyKind) -> Box<dyn Pool> {
         match self {
-            PoolKind::Zbud => Box::new(Zbud::new(arena)),
-            PoolKind::Zsmalloc => Box::new(Zsmalloc::new(arena)),
+            PoolKind::Zbud => Box::new(Zbud::new(arena, policy)),
+            PoolKind::Zsmalloc => Box::new(Zsmalloc::new(arena, policy)),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Pools: how zpages are packed into page frames.
 //!
 //! [`zbud`] puts at most two zpages into a frame; [`zsmalloc`] packs zpages of one size class
-//! over a few frames. What unuse evicts as a whole, and what the LRU orders, is a *unit*: a
-//! frame of zbud, a zspage of zsmalloc.
+//! over a few frames. What unuse evicts as a whole is a *unit*: a frame of zbud, a zspage of
+//! zsmalloc. Which one goes next is for the [policy](super::policy) to say.
 //!
 //! A pool is touched only under the pager's lock; zpages are copied in and out, so nobody
 //! holds a pointer into a frame when the lock is dropped, and compaction may move any zpage
@@ -11,7 +11,7 @@
 
 pub mod arena;
 pub mod layout;
-mod unit_list;
+pub mod unit_list;
 pub mod zbud;
 pub mod zsmalloc;
 
@@ -22,6 +22,11 @@ use layout::UnitLayout;
 
 /// The most zpages that a unit may hold, in any pool: unuse needs a frame for each of them.
 pub const ZPAGES_PER_UNIT_MAX: usize = 64;
+
+/// Where in a zpage's header, which is one byte shorter than its place, it is kept whether the
+/// zpage is *referenced*: it was stored or used since the policy last asked. There it costs no
+/// memory, and stands in a cache line that a load has just touched.
+const REFERENCED: usize = 11;
 
 /// Where a zpage is. It changes when compaction moves the zpage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,8 +91,7 @@ pub trait Pool: Send {
     /// The longest zpage, without its header, that this pool takes.
     fn zpage_bytes_max(&self) -> usize;
 
-    /// Copies a zpage in (`header.length` is `bytes.len()`) and makes its unit the most
-    /// recently used one.
+    /// Copies a zpage in; `header.length` is `bytes.len()`.
     fn store(&mut self, header: ZpageHeader, bytes: &[u8], budget: &mut Budget) -> Result<Handle, Refusal>;
 
     /// The header of a zpage.
@@ -96,11 +100,15 @@ pub trait Pool: Send {
     /// Copies a zpage's bytes to the start of `into`, which is at least as long.
     fn load(&self, handle: Handle, into: &mut [u8]) -> ZpageHeader;
 
-    /// Drops a zpage. Its unit keeps its place in the LRU; the unit's frames go back to the
-    /// arena if this was the last zpage and the unit is not isolated.
+    /// A zpage was loaded for the program, which keeps it as a clean copy; or the program's page
+    /// is gone again, and the zpage is the only copy. Does nothing in an isolated unit.
+    fn used(&mut self, handle: Handle);
+
+    /// Drops a zpage. Its unit's frames go back to the arena if this was the last zpage and the
+    /// unit is not isolated.
     fn remove(&mut self, handle: Handle, budget: &mut Budget);
 
-    /// Takes the least recently used unit out of the LRU: it gets no new zpage, is not
+    /// Takes out the unit that the policy calls the coldest: it gets no new zpage, is not
     /// compacted, and stays (even empty) until [`Pool::end_isolation`].
     fn isolate_coldest(&mut self) -> Option<Unit>;
 

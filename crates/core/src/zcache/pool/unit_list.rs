@@ -51,7 +51,7 @@ impl UnitList {
     }
 
     /// Puts what is on no such list at this end.
-    pub fn push(&mut self, links: &mut impl Links, side: Side, index: u32) {
+    pub fn push(&mut self, links: &mut (impl Links + ?Sized), side: Side, index: u32) {
         let next = self.ends[side as usize];
         links.set_neighbour(index, side, NONE);
         links.set_neighbour(index, side.other(), next);
@@ -62,8 +62,21 @@ impl UnitList {
         self.ends[side as usize] = index;
     }
 
+    /// Puts what is on no such list beside a member, on this side of it.
+    pub fn insert(&mut self, links: &mut (impl Links + ?Sized), member: u32, side: Side, index: u32) {
+        match links.neighbour(member, side) {
+            NONE => self.push(links, side, index),
+            beyond => {
+                links.set_neighbour(index, side, beyond);
+                links.set_neighbour(index, side.other(), member);
+                links.set_neighbour(member, side, index);
+                links.set_neighbour(beyond, side.other(), index);
+            }
+        }
+    }
+
     /// Takes a member out.
-    pub fn remove(&mut self, links: &mut impl Links, index: u32) {
+    pub fn remove(&mut self, links: &mut (impl Links + ?Sized), index: u32) {
         for side in [Side::Front, Side::Back] {
             let neighbour = links.neighbour(index, side);
             let beyond = links.neighbour(index, side.other());

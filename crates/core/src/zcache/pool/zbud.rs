@@ -4,9 +4,9 @@
 //! 0        64                                                          4096
 //! | header | first zpage, from here up → |   free   | last zpage, ending here |
 //! ```
-//! A frame is 64 chunks of 64 bytes. The first chunk is the header: the links of the LRU list,
-//! the links of the unbuddied list, the chunks of both zpages, and whether the frame is
-//! isolated. As the header is in the frame, metadata outside of the frames is next to nothing,
+//! A frame is 64 chunks of 64 bytes. The first chunk is the header: the policy's links,
+//! the links of the unbuddied list, the chunks of both zpages, whether the frame is isolated, and
+//! the policy's mark. As the header is in the frame, metadata outside of the frames is next to nothing,
 //! and a zpage never straddles frames. What is free is in one piece, so no frame fragments.
 //!
 //! A frame with one zpage is *unbuddied*: it is on the list of its number of free chunks. A
@@ -24,9 +24,10 @@ use std::ops::Range;
 use super::arena::{Arena, FrameIndex};
 use super::layout::UnitLayout;
 use super::unit_list::{Links, Side, UnitList};
-use super::{Handle, Pool, Refusal, Unit, ZpageHeader};
+use super::{Handle, Pool, REFERENCED, Refusal, Unit, ZpageHeader};
 use crate::budget::Budget;
 use crate::page::{PAGE_BYTES, PageNumber};
+use crate::zcache::policy::{Policy, PolicyKind, Units};
 
 const CHUNK_BYTES: usize = 64;
 /// Chunks of a frame that zpages can have.
@@ -35,10 +36,11 @@ const CHUNKS: usize = PAGE_BYTES / CHUNK_BYTES - 1;
 const ZPAGE_BYTES_MAX: usize = (CHUNKS - 1) * CHUNK_BYTES - ZpageHeader::BYTES;
 
 // Where things stand in a frame's header.
-const LRU_LINKS: usize = 0;
+const POLICY_LINKS: usize = 0;
 const UNBUDDIED_LINKS: usize = 8;
 const BUDDY_CHUNKS: usize = 16;
 const ISOLATED: usize = 18;
+const MARK: usize = 19;
 
 const FIRST: usize = 0;
 const LAST: usize = 1;
@@ -46,9 +48,9 @@ const LAST: usize = 1;
 /// See the module's description.
 pub struct Zbud {
     arena: Arena,
-    /// All frames but the isolated ones.
-    lru: UnitList,
-    /// Linked by the LRU's links.
+    /// It has all frames but the isolated ones.
+    policy: Box<dyn Policy>,
+    /// Linked by the policy's links.
     isolated: UnitList,
     /// By free chunks.
     unbuddied: [UnitList; CHUNKS],
@@ -72,6 +74,59 @@ impl Links for HeaderLinks<'_> {
     }
 }
 
+/// The frames as the policy sees them.
+struct HeaderUnits<'a>(&'a mut Arena);
+
+impl Links for HeaderUnits<'_> {
+    fn neighbour(&self, of: u32, side: Side) -> u32 {
+        link(self.0, of, POLICY_LINKS, side)
+    }
+
+    fn set_neighbour(&mut self, of: u32, side: Side, to: u32) {
+        HeaderLinks(self.0, POLICY_LINKS).set_neighbour(of, side, to);
+    }
+}
+
+impl Units for HeaderUnits<'_> {
+    fn mark(&self, unit: u32) -> u8 {
+        self.0.frame(FrameIndex(unit))[MARK]
+    }
+
+    fn set_mark(&mut self, unit: u32, mark: u8) {
+        self.0.frame_mut(FrameIndex(unit))[MARK] = mark;
+    }
+
+    fn frame_count(&self, _: u32) -> u32 {
+        1
+    }
+
+    fn zpage_count(&self, unit: u32) -> u32 {
+        buddies(self.0, unit).iter().map(|&chunks| u32::from(chunks != 0)).sum()
+    }
+
+    fn take_referenced(&mut self, unit: u32) -> u32 {
+        let mut referenced = 0;
+        for (buddy, chunks) in buddies(self.0, unit).into_iter().enumerate() {
+            if chunks != 0 {
+                let at = start_of(buddy, chunks) + REFERENCED;
+                referenced += u32::from(std::mem::take(&mut self.0.frame_mut(FrameIndex(unit))[at]));
+            }
+        }
+        referenced
+    }
+}
+
+/// The chunks of a frame's first and last zpage, 0 for none.
+fn buddies(arena: &Arena, frame: u32) -> [usize; 2] {
+    let header = arena.frame(FrameIndex(frame));
+    [header[BUDDY_CHUNKS + FIRST] as usize, header[BUDDY_CHUNKS + LAST] as usize]
+}
+
+/// Where in its frame a zpage of so many chunks starts.
+fn start_of(buddy: usize, chunks: usize) -> usize {
+    if buddy == FIRST { CHUNK_BYTES } else { PAGE_BYTES - chunks * CHUNK_BYTES }
+}
+
 fn link(arena: &Arena, frame: u32, links: usize, side: Side) -> u32 {
     let at = links + 4 * side as usize;
     u32::from_le_bytes(arena.frame(FrameIndex(frame))[at..at + 4].try_into().unwrap())
@@ -79,11 +134,11 @@ fn link(arena: &Arena, frame: u32, links: usize, side: Side) -> u32 {
 
 impl Zbud {
     /// A pool without zpages over the frames of `arena`.
-    pub fn new(arena: Arena) -> Self {
+    pub fn new(arena: Arena, policy: PolicyKind) -> Self {
         assert!(arena.frame_count() <= 1 << 31, "handles of zbud are too short for so many frames");
         Zbud {
+            policy: policy.policy(arena.frame_count()),
             arena,
-            lru: UnitList::EMPTY,
             isolated: UnitList::EMPTY,
             unbuddied: [UnitList::EMPTY; CHUNKS],
             unbuddied_map: 0,
@@ -92,10 +147,8 @@ impl Zbud {
         }
     }
 
-    /// The chunks of a frame's first and last zpage, 0 for none.
     fn buddies(&self, frame: u32) -> [usize; 2] {
-        let header = self.arena.frame(FrameIndex(frame));
-        [header[BUDDY_CHUNKS + FIRST] as usize, header[BUDDY_CHUNKS + LAST] as usize]
+        buddies(&self.arena, frame)
     }
 
     fn is_isolated(&self, frame: u32) -> bool {
@@ -107,8 +160,7 @@ impl Zbud {
         let (frame, buddy) = (handle.0 / 2, handle.0 as usize % 2);
         let chunks = self.buddies(frame)[buddy];
         assert!(chunks != 0, "there is no zpage at {handle:?}");
-        let start = if buddy == FIRST { CHUNK_BYTES } else { PAGE_BYTES - chunks * CHUNK_BYTES };
-        (FrameIndex(frame), start)
+        (FrameIndex(frame), start_of(buddy, chunks))
     }
 
     fn free_chunks(&self, frame: u32) -> usize {
@@ -145,8 +197,8 @@ impl Zbud {
 
     fn open_frame(&mut self, budget: &mut Budget) -> Result<u32, Refusal> {
         let frame = self.arena.take(budget)?;
-        self.arena.frame_mut(frame)[BUDDY_CHUNKS..=ISOLATED].fill(0);
-        self.lru.push(&mut HeaderLinks(&mut self.arena, LRU_LINKS), Side::Front, frame.0);
+        self.arena.frame_mut(frame)[BUDDY_CHUNKS..=MARK].fill(0);
+        self.policy.insert(&mut HeaderUnits(&mut self.arena), frame.0);
         Ok(frame.0)
     }
 
@@ -184,11 +236,6 @@ impl Pool for Zbud {
         let chunks = zpage_bytes.div_ceil(CHUNK_BYTES);
         let handle = if let Some(frame) = self.best_fit(chunks) {
             self.unlist_unbuddied(frame);
-            if self.lru.end(Side::Front) != Some(frame) {
-                let mut links = HeaderLinks(&mut self.arena, LRU_LINKS);
-                self.lru.remove(&mut links, frame);
-                self.lru.push(&mut links, Side::Front, frame);
-            }
             self.occupy(frame, chunks)
         } else {
             let frame = self.open_frame(budget)?;
@@ -199,7 +246,9 @@ impl Pool for Zbud {
         let (frame, start) = self.place(handle);
         let zpage = &mut self.arena.frame_mut(frame)[start..start + zpage_bytes];
         zpage[..ZpageHeader::BYTES].copy_from_slice(&header.to_bytes());
+        zpage[REFERENCED] = 1;
         zpage[ZpageHeader::BYTES..].copy_from_slice(bytes);
+        self.policy.stored(&mut HeaderUnits(&mut self.arena), frame.0, header.page);
         self.zpage_count += 1;
         self.zpage_bytes += zpage_bytes as u64;
         Ok(handle)
@@ -219,16 +268,26 @@ impl Pool for Zbud {
         header
     }
 
+    fn used(&mut self, handle: Handle) {
+        let (frame, start) = self.place(handle);
+        if !self.is_isolated(frame.0) {
+            self.arena.frame_mut(frame)[start + REFERENCED] = 1;
+            self.policy.used(&mut HeaderUnits(&mut self.arena), frame.0);
+        }
+    }
+
     fn remove(&mut self, handle: Handle, budget: &mut Budget) {
-        let zpage_bytes = ZpageHeader::BYTES + self.header(handle).length as usize;
+        let header = self.header(handle);
+        let zpage_bytes = ZpageHeader::BYTES + header.length as usize;
         let (frame, buddy) = (handle.0 / 2, handle.0 as usize % 2);
         let (isolated, was_alone) = (self.is_isolated(frame), self.buddies(frame).contains(&0));
         if !isolated && was_alone {
             self.unlist_unbuddied(frame);
         }
         self.arena.frame_mut(FrameIndex(frame))[BUDDY_CHUNKS + buddy] = 0;
+        self.policy.left(&mut HeaderUnits(&mut self.arena), frame, header.page, isolated);
         if !isolated && was_alone {
-            self.lru.remove(&mut HeaderLinks(&mut self.arena, LRU_LINKS), frame);
+            self.policy.remove(&mut HeaderUnits(&mut self.arena), frame);
             self.close_frame(frame, budget);
         } else if !isolated {
             self.list_unbuddied(frame);
@@ -238,14 +297,12 @@ impl Pool for Zbud {
     }
 
     fn isolate_coldest(&mut self) -> Option<Unit> {
-        let frame = self.lru.end(Side::Back)?;
+        let frame = self.policy.take_coldest(&mut HeaderUnits(&mut self.arena))?;
         if self.buddies(frame).contains(&0) {
             self.unlist_unbuddied(frame);
         }
         self.arena.frame_mut(FrameIndex(frame))[ISOLATED] = 1;
-        let mut links = HeaderLinks(&mut self.arena, LRU_LINKS);
-        self.lru.remove(&mut links, frame);
-        self.isolated.push(&mut links, Side::Front, frame);
+        self.isolated.push(&mut HeaderUnits(&mut self.arena), Side::Front, frame);
         Some(Unit(frame))
     }
 
@@ -260,13 +317,12 @@ impl Pool for Zbud {
     fn end_isolation(&mut self, unit: Unit, budget: &mut Budget) -> u32 {
         let frame = unit.0;
         assert!(self.is_isolated(frame), "{unit:?} is not isolated");
-        let mut links = HeaderLinks(&mut self.arena, LRU_LINKS);
-        self.isolated.remove(&mut links, frame);
+        self.isolated.remove(&mut HeaderUnits(&mut self.arena), frame);
         if self.buddies(frame) == [0, 0] {
             self.close_frame(frame, budget);
             return 1;
         }
-        self.lru.push(&mut HeaderLinks(&mut self.arena, LRU_LINKS), Side::Back, frame);
+        self.policy.put_back(&mut HeaderUnits(&mut self.arena), frame);
         self.arena.frame_mut(FrameIndex(frame))[ISOLATED] = 0;
         if self.buddies(frame).contains(&0) {
             self.list_unbuddied(frame);
@@ -303,7 +359,7 @@ impl Pool for Zbud {
                 self.arena.frame_mut(to_frame)[to_start + at..][..CHUNK_BYTES].copy_from_slice(&chunk);
             }
             self.arena.frame_mut(from_frame)[BUDDY_CHUNKS + buddy] = 0;
-            self.lru.remove(&mut HeaderLinks(&mut self.arena, LRU_LINKS), from);
+            self.policy.remove(&mut HeaderUnits(&mut self.arena), from);
             self.close_frame(from, budget);
             moved(self.header(handle).page, handle);
             freed += 1;
@@ -346,22 +402,22 @@ impl Pool for Zbud {
     fn check(&self) {
         let links = |links: usize| move |frame, side| link(&self.arena, frame, links, side);
         let (mut frames, mut alone, mut zpage_count, mut zpage_bytes) = (0, 0, 0, 0);
-        for (list, isolated) in [(&self.lru, false), (&self.isolated, true)] {
-            for frame in list.walk(links(LRU_LINKS)) {
-                frames += 1;
-                assert!(frames <= self.arena.in_use(), "more frames on the lists than are in use");
-                assert_eq!(self.is_isolated(frame), isolated);
-                let [first, last] = self.buddies(frame);
-                assert!(first + last <= CHUNKS && (isolated || first + last != 0), "{first} + {last} chunks");
-                alone += (!isolated && (first == 0 || last == 0)) as u32;
-                self.zpages_of(Unit(frame), &mut |handle| {
-                    let bytes = ZpageHeader::BYTES + self.header(handle).length as usize;
-                    assert_eq!(bytes.div_ceil(CHUNK_BYTES), self.buddies(frame)[handle.0 as usize % 2]);
-                    zpage_count += 1;
-                    zpage_bytes += bytes as u64;
-                });
-            }
-        }
+        let mut check_frame = |frame, isolated| {
+            frames += 1;
+            assert!(frames <= self.arena.in_use(), "more frames on the lists than are in use");
+            assert_eq!(self.is_isolated(frame), isolated);
+            let [first, last] = self.buddies(frame);
+            assert!(first + last <= CHUNKS && (isolated || first + last != 0), "{first} + {last} chunks");
+            alone += (!isolated && (first == 0 || last == 0)) as u32;
+            self.zpages_of(Unit(frame), &mut |handle| {
+                let bytes = ZpageHeader::BYTES + self.header(handle).length as usize;
+                assert_eq!(bytes.div_ceil(CHUNK_BYTES), self.buddies(frame)[handle.0 as usize % 2]);
+                zpage_count += 1;
+                zpage_bytes += bytes as u64;
+            });
+        };
+        self.policy.walk(&links(POLICY_LINKS), &mut |frame| check_frame(frame, false));
+        self.isolated.walk(links(POLICY_LINKS)).for_each(|frame| check_frame(frame, true));
         for (free, list) in self.unbuddied.iter().enumerate() {
             assert_eq!(self.unbuddied_map >> free & 1 != 0, list.end(Side::Front).is_some());
             for frame in list.walk(links(UNBUDDIED_LINKS)) {

@@ -19,16 +19,17 @@
 //! both groups at opposite ends, so that a zspage once picked goes on to be filled or drained.
 //!
 //! Classes, straddling, and groups by fullness are those of the kernel's mm/zsmalloc.c, which
-//! also had an LRU of zspages (Linux 6.2) until zswap.c got one of zpages. Ours is the RFC's.
+//! also had an LRU of zspages (Linux 6.2) until zswap.c got one of zpages.
 //!
 //! A handle is `zspage * 64 + object`.
 
 use super::arena::{Arena, FrameIndex};
 use super::layout::UnitLayout;
 use super::unit_list::{Links, NONE, Side, UnitList};
-use super::{Handle, Pool, Refusal, Unit, ZPAGES_PER_UNIT_MAX, ZpageHeader};
+use super::{Handle, Pool, REFERENCED, Refusal, Unit, ZPAGES_PER_UNIT_MAX, ZpageHeader};
 use crate::budget::Budget;
 use crate::page::{PAGE_BYTES, PageNumber};
+use crate::zcache::policy::{Policy, PolicyKind, Units};
 
 const FRAMES_PER_ZSPAGE_MAX: usize = 4;
 const OBJECTS_MAX: usize = ZPAGES_PER_UNIT_MAX;
@@ -42,14 +43,14 @@ const SIZES: usize = (OBJECT_BYTES_MAX - OBJECT_BYTES_MIN) / OBJECT_BYTES_STEP +
 /// Groups of zspages by fullness. Empty and full ones are in none.
 const GROUPS: usize = 4;
 
-const LRU_LINKS: usize = 0;
+const POLICY_LINKS: usize = 0;
 const GROUP_LINKS: usize = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// On the list of entries to be used again.
     Unused,
-    /// On the LRU list, and in a group if it has both objects and room.
+    /// The policy has it, and it is in a group if it has both objects and room.
     Active,
     /// On the list of isolated zspages.
     Isolated,
@@ -61,9 +62,28 @@ struct Zspage {
     links: [[u32; 2]; 2],
     class: u8,
     state: State,
+    /// The policy's.
+    mark: u8,
 }
 
 const _: () = assert!(size_of::<Zspage>() == 48);
+
+impl Zspage {
+    /// The objects that are zpages.
+    fn objects(&self) -> impl Iterator<Item = u32> + use<> {
+        let occupied = self.occupied;
+        (0..u64::BITS - occupied.leading_zeros()).filter(move |object| occupied >> object & 1 != 0)
+    }
+
+    /// The frame in which an object starts, where it starts there, and the frame that it may
+    /// go on in.
+    fn place(&self, object: u32, object_bytes: usize) -> (FrameIndex, usize, FrameIndex) {
+        let start = object as usize * object_bytes;
+        let frame = start / PAGE_BYTES;
+        let next = (frame + 1).min(FRAMES_PER_ZSPAGE_MAX - 1);
+        (self.frames[frame], start % PAGE_BYTES, self.frames[next])
+    }
+}
 
 struct Class {
     object_bytes: usize,
@@ -100,10 +120,11 @@ impl Class {
 pub struct Zsmalloc {
     arena: Arena,
     zspages: Vec<Zspage>,
-    /// Linked by the LRU's links, like the next two.
+    /// It has all active zspages.
+    policy: Box<dyn Policy>,
+    /// Linked by the policy's links, like the next one.
     unused: UnitList,
     isolated: UnitList,
-    lru: UnitList,
     classes: Vec<Class>,
     /// By object size in steps of [`OBJECT_BYTES_STEP`].
     class_of_size: [u8; SIZES],
@@ -124,6 +145,53 @@ impl Links for TableLinks<'_> {
     }
 }
 
+/// The zspages as the policy sees them.
+struct TableUnits<'a> {
+    arena: &'a mut Arena,
+    zspages: &'a mut [Zspage],
+    classes: &'a [Class],
+}
+
+impl Links for TableUnits<'_> {
+    fn neighbour(&self, of: u32, side: Side) -> u32 {
+        self.zspages[of as usize].links[POLICY_LINKS][side as usize]
+    }
+
+    fn set_neighbour(&mut self, of: u32, side: Side, to: u32) {
+        self.zspages[of as usize].links[POLICY_LINKS][side as usize] = to;
+    }
+}
+
+impl Units for TableUnits<'_> {
+    fn mark(&self, unit: u32) -> u8 {
+        self.zspages[unit as usize].mark
+    }
+
+    fn set_mark(&mut self, unit: u32, mark: u8) {
+        self.zspages[unit as usize].mark = mark;
+    }
+
+    fn frame_count(&self, unit: u32) -> u32 {
+        self.classes[self.zspages[unit as usize].class as usize].frames
+    }
+
+    fn zpage_count(&self, unit: u32) -> u32 {
+        self.zspages[unit as usize].occupied.count_ones()
+    }
+
+    fn take_referenced(&mut self, unit: u32) -> u32 {
+        let zspage = &self.zspages[unit as usize];
+        let object_bytes = self.classes[zspage.class as usize].object_bytes;
+        let mut referenced = 0;
+        for object in zspage.objects() {
+            let (frame, start, _) = zspage.place(object, object_bytes);
+            let bit = &mut self.arena.frame_mut(frame)[start + REFERENCED];
+            referenced += u32::from(std::mem::take(bit));
+        }
+        referenced
+    }
+}
+
 /// The frames of a zspage of such objects, and the objects on them, with the least waste.
 fn shape_of(object_bytes: usize) -> (u32, u32) {
     let objects = |frames: usize| (frames * PAGE_BYTES / object_bytes).min(OBJECTS_MAX);
@@ -138,7 +206,7 @@ fn shape_of(object_bytes: usize) -> (u32, u32) {
 
 impl Zsmalloc {
     /// A pool without zpages over the frames of `arena`.
-    pub fn new(arena: Arena) -> Self {
+    pub fn new(arena: Arena, policy: PolicyKind) -> Self {
         let zspages_max = arena.frame_count() as usize;
         assert!(zspages_max * OBJECTS_MAX <= 1 << 32, "handles of zsmalloc are too short for so many frames");
         let mut classes: Vec<Class> = Vec::new();
@@ -161,17 +229,23 @@ impl Zsmalloc {
             *class = (classes.len() - 1) as u8;
         }
         Zsmalloc {
+            policy: policy.policy(arena.frame_count()),
             arena,
             // Untouched memory costs nothing.
             zspages: Vec::with_capacity(zspages_max),
             unused: UnitList::EMPTY,
             isolated: UnitList::EMPTY,
-            lru: UnitList::EMPTY,
             classes,
             class_of_size,
             zpage_count: 0,
             zpage_bytes: 0,
         }
+    }
+
+    /// The policy, and what it sees.
+    fn policy(&mut self) -> (&mut dyn Policy, TableUnits<'_>) {
+        let Zsmalloc { arena, zspages, classes, policy, .. } = self;
+        (&mut **policy, TableUnits { arena, zspages, classes })
     }
 
     fn class_of(&self, zspage: u32) -> &Class {
@@ -213,9 +287,10 @@ impl Zsmalloc {
                 }
             }
         }
-        let zspage = Zspage { occupied: 0, frames, links: [[NONE; 2]; 2], class, state: State::Unused };
+        let zspage =
+            Zspage { occupied: 0, frames, links: [[NONE; 2]; 2], class, state: State::Unused, mark: 0 };
         let index = if let Some(index) = self.unused.end(Side::Front) {
-            self.unused.remove(&mut TableLinks(&mut self.zspages, LRU_LINKS), index);
+            self.unused.remove(&mut TableLinks(&mut self.zspages, POLICY_LINKS), index);
             self.zspages[index as usize] = zspage;
             index
         } else {
@@ -224,11 +299,12 @@ impl Zsmalloc {
             (self.zspages.len() - 1) as u32
         };
         self.change(index, Side::Front, |zspage| zspage.state = State::Active);
-        self.lru.push(&mut TableLinks(&mut self.zspages, LRU_LINKS), Side::Front, index);
+        let (policy, mut units) = self.policy();
+        policy.insert(&mut units, index);
         Ok(index)
     }
 
-    /// Gives back the frames of an empty zspage that is neither on the LRU list nor isolated.
+    /// Gives back the frames of an empty zspage that neither the policy has nor is isolated.
     fn close_zspage(&mut self, index: u32, budget: &mut Budget) -> u32 {
         debug_assert_eq!(self.zspages[index as usize].occupied, 0);
         let count = self.class_of(index).frames;
@@ -236,7 +312,7 @@ impl Zsmalloc {
             self.arena.give_back(self.zspages[index as usize].frames[at], budget);
         }
         self.change(index, Side::Front, |zspage| zspage.state = State::Unused);
-        self.unused.push(&mut TableLinks(&mut self.zspages, LRU_LINKS), Side::Front, index);
+        self.unused.push(&mut TableLinks(&mut self.zspages, POLICY_LINKS), Side::Front, index);
         count
     }
 
@@ -256,20 +332,21 @@ impl Zsmalloc {
         if zspage.occupied != 0 || zspage.state == State::Isolated {
             return 0;
         }
-        self.lru.remove(&mut TableLinks(&mut self.zspages, LRU_LINKS), index);
+        let (policy, mut units) = self.policy();
+        policy.remove(&mut units, index);
         self.close_zspage(index, budget)
     }
 
-    /// The frame in which an object starts, where it starts there, and the frame that it may
-    /// go on in.
     fn place(&self, handle: Handle) -> (FrameIndex, usize, FrameIndex) {
-        let (index, object) = (handle.0 / OBJECTS_MAX as u32, handle.0 as usize % OBJECTS_MAX);
+        let (index, object) = (handle.0 / OBJECTS_MAX as u32, handle.0 % OBJECTS_MAX as u32);
         let zspage = &self.zspages[index as usize];
         assert!(zspage.occupied >> object & 1 != 0, "there is no zpage at {handle:?}");
-        let start = object * self.classes[zspage.class as usize].object_bytes;
-        let frame = start / PAGE_BYTES;
-        let next = (frame + 1).min(FRAMES_PER_ZSPAGE_MAX - 1);
-        (zspage.frames[frame], start % PAGE_BYTES, zspage.frames[next])
+        zspage.place(object, self.classes[zspage.class as usize].object_bytes)
+    }
+
+    fn referenced(&mut self, handle: Handle) -> &mut u8 {
+        let (frame, start, _) = self.place(handle);
+        &mut self.arena.frame_mut(frame)[start + REFERENCED]
     }
 
     fn write(&mut self, handle: Handle, header: ZpageHeader, bytes: &[u8]) {
@@ -302,13 +379,11 @@ impl Pool for Zsmalloc {
             Some(index) => index,
             None => self.open_zspage(class, budget)?,
         };
-        if self.lru.end(Side::Front) != Some(index) {
-            let mut links = TableLinks(&mut self.zspages, LRU_LINKS);
-            self.lru.remove(&mut links, index);
-            self.lru.push(&mut links, Side::Front, index);
-        }
         let handle = self.occupy(index);
         self.write(handle, header, bytes);
+        *self.referenced(handle) = 1;
+        let (policy, mut units) = self.policy();
+        policy.stored(&mut units, index, header.page);
         self.zpage_count += 1;
         self.zpage_bytes += object_bytes as u64;
         Ok(handle)
@@ -333,28 +408,38 @@ impl Pool for Zsmalloc {
         header
     }
 
+    fn used(&mut self, handle: Handle) {
+        let index = handle.0 / OBJECTS_MAX as u32;
+        if self.zspages[index as usize].state != State::Isolated {
+            *self.referenced(handle) = 1;
+            let (policy, mut units) = self.policy();
+            policy.used(&mut units, index);
+        }
+    }
+
     fn remove(&mut self, handle: Handle, budget: &mut Budget) {
-        let object_bytes = ZpageHeader::BYTES + self.header(handle).length as usize;
+        let header = self.header(handle);
+        let object_bytes = ZpageHeader::BYTES + header.length as usize;
+        let index = handle.0 / OBJECTS_MAX as u32;
+        let isolated = self.zspages[index as usize].state == State::Isolated;
+        let (policy, mut units) = self.policy();
+        policy.left(&mut units, index, header.page, isolated);
         self.vacate(handle, budget);
         self.zpage_count -= 1;
         self.zpage_bytes -= object_bytes as u64;
     }
 
     fn isolate_coldest(&mut self) -> Option<Unit> {
-        let index = self.lru.end(Side::Back)?;
+        let (policy, mut units) = self.policy();
+        let index = policy.take_coldest(&mut units)?;
         self.change(index, Side::Back, |zspage| zspage.state = State::Isolated);
-        let mut links = TableLinks(&mut self.zspages, LRU_LINKS);
-        self.lru.remove(&mut links, index);
-        self.isolated.push(&mut links, Side::Front, index);
+        self.isolated.push(&mut TableLinks(&mut self.zspages, POLICY_LINKS), Side::Front, index);
         Some(Unit(index))
     }
 
     fn zpages_of(&self, unit: Unit, each: &mut dyn FnMut(Handle)) {
-        let mut occupied = self.zspages[unit.0 as usize].occupied;
-        while occupied != 0 {
-            each(Handle(unit.0 * OBJECTS_MAX as u32 + occupied.trailing_zeros()));
-            occupied &= occupied - 1;
-        }
+        let objects = self.zspages[unit.0 as usize].objects();
+        objects.for_each(|object| each(Handle(unit.0 * OBJECTS_MAX as u32 + object)));
     }
 
     fn end_isolation(&mut self, unit: Unit, budget: &mut Budget) -> u32 {
@@ -362,12 +447,12 @@ impl Pool for Zsmalloc {
         let zspage = &self.zspages[index as usize];
         assert!(zspage.state == State::Isolated, "{unit:?} is not isolated");
         let empty = zspage.occupied == 0;
-        let mut links = TableLinks(&mut self.zspages, LRU_LINKS);
-        self.isolated.remove(&mut links, index);
+        self.isolated.remove(&mut TableLinks(&mut self.zspages, POLICY_LINKS), index);
         if empty {
             return self.close_zspage(index, budget);
         }
-        self.lru.push(&mut links, Side::Back, index);
+        let (policy, mut units) = self.policy();
+        policy.put_back(&mut units, index);
         self.change(index, Side::Back, |zspage| zspage.state = State::Active);
         0
     }
@@ -392,8 +477,10 @@ impl Pool for Zsmalloc {
                 let object = self.zspages[from as usize].occupied.ilog2();
                 let from = Handle(from * OBJECTS_MAX as u32 + object);
                 let header = self.load(from, &mut bytes);
+                let referenced = *self.referenced(from);
                 let handle = self.occupy(to);
                 self.write(handle, header, &bytes[..header.length as usize]);
+                *self.referenced(handle) = referenced;
                 freed += self.vacate(from, budget);
                 moved(header.page, handle);
                 moves += 1;
@@ -448,28 +535,28 @@ impl Pool for Zsmalloc {
         let mut frames = Vec::new();
         let mut partly_used = vec![0; self.classes.len()];
         let mut room = vec![0; self.classes.len()];
-        let lists =
-            [(&self.unused, State::Unused), (&self.lru, State::Active), (&self.isolated, State::Isolated)];
-        for (list, state) in lists {
-            for index in list.walk(links(LRU_LINKS)) {
-                listed += 1;
-                assert!(listed <= self.zspages.len(), "more entries on the lists than in the table");
-                let zspage = &self.zspages[index as usize];
-                let class = &self.classes[zspage.class as usize];
-                assert_eq!(zspage.state, state);
-                assert!(state == State::Isolated || (zspage.occupied == 0) == (state == State::Unused));
-                assert!(u64::BITS - zspage.occupied.leading_zeros() <= class.objects);
-                if state != State::Unused {
-                    frames.extend_from_slice(&zspage.frames[..class.frames as usize]);
-                }
-                partly_used[zspage.class as usize] += class.group(zspage).is_some() as u32;
-                room[zspage.class as usize] += class.room_in(zspage);
-                self.zpages_of(Unit(index), &mut |handle| {
-                    let object_bytes = ZpageHeader::BYTES + self.header(handle).length as usize;
-                    assert!(object_bytes <= class.object_bytes);
-                    zpages = (zpages.0 + 1, zpages.1 + object_bytes as u64);
-                });
+        let mut check_zspage = |index: u32, state| {
+            listed += 1;
+            assert!(listed <= self.zspages.len(), "more entries on the lists than in the table");
+            let zspage = &self.zspages[index as usize];
+            let class = &self.classes[zspage.class as usize];
+            assert_eq!(zspage.state, state);
+            assert!(state == State::Isolated || (zspage.occupied == 0) == (state == State::Unused));
+            assert!(u64::BITS - zspage.occupied.leading_zeros() <= class.objects);
+            if state != State::Unused {
+                frames.extend_from_slice(&zspage.frames[..class.frames as usize]);
             }
+            partly_used[zspage.class as usize] += class.group(zspage).is_some() as u32;
+            room[zspage.class as usize] += class.room_in(zspage);
+            self.zpages_of(Unit(index), &mut |handle| {
+                let object_bytes = ZpageHeader::BYTES + self.header(handle).length as usize;
+                assert!(object_bytes <= class.object_bytes);
+                zpages = (zpages.0 + 1, zpages.1 + object_bytes as u64);
+            });
+        };
+        self.policy.walk(&links(POLICY_LINKS), &mut |index| check_zspage(index, State::Active));
+        for (list, state) in [(&self.unused, State::Unused), (&self.isolated, State::Isolated)] {
+            list.walk(links(POLICY_LINKS)).for_each(|index| check_zspage(index, state));
         }
         assert_eq!(listed, self.zspages.len(), "entries that are on no list");
         assert_eq!(zpages, (self.zpage_count, self.zpage_bytes));
