@@ -151,8 +151,8 @@ class Pager:
             io=io,
         )
         self._choices = (
-            f"codec={codec}, pool={pool}, policy={policy}, eviction={eviction}, faults={faults}, shuffle={shuffle}, "
-            f"readahead_pages={readahead_pages}, encrypt={encrypt}, io={self._engine.io}"
+            f"codec={codec}, pool={pool}, policy={policy}, eviction={eviction}, faults={faults}, "
+            f"shuffle={shuffle}, readahead_pages={readahead_pages}, encrypt={encrypt}, io={self._engine.io}"
         )
 
     # Arrays and buffers.
