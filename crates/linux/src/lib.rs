@@ -2,6 +2,7 @@
 //!
 //! [`pager::Pager`] is what a language binding uses. It drives the core's tasks; a fault comes
 //! to it through the [`handler_thread`] or, in [`signal_mode`], on the thread that faulted.
+//! A [`fork`]ed child is told that the memory is not there.
 //! [`memory`] moves pages by the calls of [`userfaultfd`]; [`swap_file`] is the swap device.
 
 #[cfg(not(target_os = "linux"))]
@@ -9,6 +10,7 @@ compile_error!("zpager needs Linux");
 
 pub mod pager;
 
+mod fork;
 mod handler_thread;
 mod signal_mode;
 mod signals;

@@ -26,6 +26,7 @@ use zpager_core::zcache::codec::CodecKind;
 use zpager_core::zcache::pool::arena::Arena;
 
 use crate::error::Error;
+use crate::fork;
 use crate::handler_thread::{self, Stop};
 use crate::memory::ManagedMemory;
 use crate::signal_mode;
@@ -207,6 +208,7 @@ impl Pager {
         let stop = Stop::new().map_err(|error| Error::Device("no eventfd".into(), error))?;
         // Dropped where a later step fails, it ends the threads that run already.
         let mut pager = Pager { shared, options, stop, threads: Vec::new(), process: std::process::id() };
+        fork::enter(&pager.shared.memory.window);
         pager.threads.push(spawn("zpager-kswapd", {
             let shared = Arc::clone(&pager.shared);
             move || shared.run_kswapd(kswapd)
@@ -329,6 +331,7 @@ impl Drop for Pager {
             std::mem::forget(Arc::clone(&self.shared));
             return;
         }
+        fork::leave(&self.shared.memory.window);
         if self.options.faults == Delivery::Signal {
             signal_mode::unregister(&self.shared);
         }
