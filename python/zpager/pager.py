@@ -18,10 +18,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, SupportsIndex, Type
 import numpy as np
 
 from zpager._core import Allocation, Engine
-from zpager.errors import ClosedError, ConfigurationError, LiveArraysWarning
+from zpager.errors import (
+    ClosedError,
+    ConfigurationError,
+    DeviceError,
+    LiveArraysWarning,
+    SwapDirectoryWarning,
+)
 from zpager.sizes import Size, format_size, parse_size
 from zpager.stats import PAGE_BYTES, Stats
-from zpager.swap_directory import choose_swap_directory, free_bytes
+from zpager.swap_directory import choose_swap_directory, doubt_about, free_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -64,6 +70,7 @@ class Pager:
     - `faults`: `"thread"` works with every system call; `"signal"` is faster, but system calls such as `read`
       fail with EFAULT on memory that is not resident at that moment.
     - `swap_dir`: a directory on a disk. Default: `$ZPAGER_SWAP_DIR`, else `/var/tmp` or the next best.
+      A link of another user's is refused.
     - `shuffle`: reorder the bytes of a page by the dtype's item size before compression, which about doubles
       the ratio of numbers (the idea of Blosc and HDF5's shuffle filter).
     - `readahead_pages`: how many pages a sequential fault brings at once; 0 (off) to 32.
@@ -72,7 +79,7 @@ class Pager:
     its methods raise ClosedError, and touching its arrays ends the child.
 
     Raises ConfigurationError for a bad argument, UserfaultfdUnavailable where the machine does not allow
-    paging (see `zpager doctor`), and DeviceError if the swap file cannot be had.
+    paging (see `zpager doctor`), and DeviceError if the swap file cannot be had. Warns SwapDirectoryWarning.
     """
 
     ram_bytes: Final[int]
@@ -110,15 +117,21 @@ class Pager:
         _choose("pool", pool, get_args(Pool))
         _choose("eviction", eviction, get_args(Eviction))
         _choose("faults", faults, get_args(Faults))
-        if not isinstance(readahead_pages, int) or not 0 <= readahead_pages <= _LARGEST_READAHEAD_PAGES:
+        if not isinstance(shuffle, bool):
+            raise ConfigurationError(f"shuffle={shuffle!r}: give True or False")
+        if not _is_whole(readahead_pages, 0, _LARGEST_READAHEAD_PAGES):
             raise ConfigurationError(
                 f"readahead_pages={readahead_pages!r}: give a whole number of pages from 0 (off) to "
                 f"{_LARGEST_READAHEAD_PAGES}"
             )
         self.swap_directory = choose_swap_directory(swap_dir)
+        doubt = doubt_about(self.swap_directory)
+        if doubt:
+            warnings.warn(f"{self.swap_directory} {doubt}", SwapDirectoryWarning, stacklevel=2)
         self.swap_bytes = (
             _default_swap_bytes(self.ram_bytes, self.swap_directory) if swap is None else _size("swap", swap)
         )
+        _require_room(self.swap_bytes, self.swap_directory)
         self._shuffle = shuffle
         self._choices = (
             f"codec={codec}, pool={pool}, eviction={eviction}, faults={faults}, shuffle={shuffle}, "
@@ -212,7 +225,7 @@ class Pager:
         argument.
         """
         self._require_usable()
-        if not isinstance(item_bytes, int) or not 1 <= item_bytes <= _LARGEST_SHUFFLED_ITEM_BYTES:
+        if not _is_whole(item_bytes, 1, _LARGEST_SHUFFLED_ITEM_BYTES):
             raise ConfigurationError(
                 f"item_bytes={item_bytes!r}: give a number of bytes from 1 to {_LARGEST_SHUFFLED_ITEM_BYTES}"
             )
@@ -321,6 +334,10 @@ def _size(name: str, value: Size, whole: int | None = None) -> int:
         raise ConfigurationError(f"{name}: {error}") from None
 
 
+def _is_whole(value: object, smallest: int, largest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and smallest <= value <= largest
+
+
 def _choose(name: str, value: str, accepted: tuple[str, ...]) -> None:
     if value not in accepted:
         raise ConfigurationError(f"{name}={value!r}: choose one of {', '.join(map(repr, accepted))}")
@@ -333,6 +350,15 @@ def _default_swap_bytes(ram_bytes: int, directory: str) -> int:
             f"{directory} has no free space for a swap file; name another directory by swap_dir="
         )
     return min(4 * ram_bytes, half_of_free)
+
+
+def _require_room(swap_bytes: int, directory: str) -> None:
+    free = free_bytes(directory)
+    if swap_bytes > free:
+        raise DeviceError(
+            f"no room for the swap file in {directory}: swap is {_both(swap_bytes)}, and {_both(free)} are "
+            "free there; ask for less by swap=, free some, or name another directory by swap_dir="
+        )
 
 
 def _dimensions(shape: Shape) -> tuple[int, ...]:
