@@ -36,6 +36,9 @@ class PageLost(Error, OSError):
 
     The message names the array and the offset. Contents that are wrong are never handed out. Treat the array
     as damaged: compute it anew or load it from its source, and check the disk under `swap_dir`.
+
+    It comes from `Pager.verify`, `Pager.populate` and `Pager.array`. A lost page that is simply touched can
+    raise nothing: there the process ends in SIGBUS, with a line on stderr that says the same.
     """
 
 

@@ -11,8 +11,8 @@ import math
 import operator
 import os
 import warnings
-from collections.abc import Iterable, Sequence
-from types import TracebackType
+from collections.abc import Iterable, Iterator, Sequence
+from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, SupportsIndex, TypeAlias, get_args
 
 import numpy as np
@@ -206,12 +206,17 @@ class Pager:
         """A copy of `existing` in the pager's memory, converted to `dtype` if that is given.
 
         Shape and order stay. An array (a `numpy.memmap`, too) is copied straight across, without a second
-        copy in RAM. Errors as `empty`.
+        copy in RAM. Errors as `empty`; also PageLost, if `existing` is an array of this pager and a page of
+        it is lost.
         """
         source = existing if isinstance(existing, np.ndarray) else np.asarray(existing, dtype)
         order: Order = "F" if source.flags.fnc else "C"
         copy = self.empty(source.shape, source.dtype if dtype is None else dtype, order)
-        copy[...] = source
+        # In parts that RAM holds, so that each is still there when it is copied. A lost page would end the
+        # process instead of raising.
+        for part in _parts(source, self.ram_bytes // 4):
+            self._fault_in(source[part])
+            copy[part] = source[part]
         return copy
 
     def allocate(self, size: Size, *, item_bytes: int = 1) -> Allocation:
@@ -230,6 +235,37 @@ class Pager:
                 f"item_bytes={item_bytes!r}: give a number of bytes from 1 to {_LARGEST_SHUFFLED_ITEM_BYTES}"
             )
         return self._engine.allocate(_size("size", size), item_bytes if self._shuffle else 1, "buffer")
+
+    # Bringing it in.
+
+    def populate(self, array: object) -> None:
+        """Bring the pages of an array in now, so that touching it later need not wait.
+
+        `array` is an array of this pager, a part of one, or anything with the buffer protocol that lies in
+        its memory. At most half of `ram` is filled, from the beginning of the array on: more would push out
+        what was just brought in. Pages that were never written stay unmade.
+
+        Raises PageLost for a page that is lost, OutOfSwap if no RAM can be freed, ConfigurationError if it is
+        no memory of this pager, ClosedError after `close`.
+        """
+        self._require_usable()
+        if not self._fault_in(array, size_max=self.ram_bytes // 2):
+            raise _not_of_this_pager(array)
+
+    def verify(self, array: object = None) -> None:
+        """Read every page of an array, or of all that is alive; raise PageLost for the first that is lost.
+
+        For a disk that is in doubt: a touch of a lost page would end the process, and this raises. `array` as
+        for `populate`. Pages in RAM are right as they are; the others are read, which checks their checksums,
+        and push out what was in RAM as any pass over the array does.
+
+        Raises PageLost, whose message names the array, the byte offset and the cause; else as `populate`.
+        """
+        self._require_usable()
+        if array is None:
+            self._engine.fault_in_all()
+        elif not self._fault_in(array):
+            raise _not_of_this_pager(array)
 
     # What it holds and does.
 
@@ -312,6 +348,13 @@ class Pager:
             stacklevel=3,  # the line that calls `close`, or the `with` statement
         )
 
+    def _fault_in(self, array: object, size_max: int | None = None) -> bool:
+        """Bring in at most that much of the memory of `array`; False if it is not of this pager."""
+        start, size_bytes = _extent(array)
+        if size_bytes == 0:
+            return True
+        return self._engine.fault_in(start, size_bytes if size_max is None else min(size_bytes, size_max))
+
     def _require_usable(self) -> None:
         self._require_own_process()
         if self._closed:
@@ -359,6 +402,42 @@ def _require_room(swap_bytes: int, directory: str) -> None:
             f"no room for the swap file in {directory}: swap is {_both(swap_bytes)}, and {_both(free)} are "
             "free there; ask for less by swap=, free some, or name another directory by swap_dir="
         )
+
+
+def _not_of_this_pager(array: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"this {type(array).__name__} does not lie in the memory of this pager; give an array that it made, "
+        "or a part of one"
+    )
+
+
+def _extent(array: object) -> tuple[int, int]:
+    """From which address on how many bytes an array or a buffer lies, gaps between its items included."""
+    if not isinstance(array, np.ndarray):
+        try:
+            array = np.asarray(memoryview(array))  # type: ignore[arg-type]
+        except (TypeError, ValueError, BufferError):
+            raise ConfigurationError(
+                f"a {type(array).__name__} is no memory; give an array, or an object with the buffer protocol"
+            ) from None
+    if array.size == 0:
+        return 0, 0
+    steps = [(length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True)]
+    before = sum(step for step in steps if step < 0)
+    size_bytes = sum(abs(step) for step in steps) + array.itemsize
+    return array.ctypes.data + before, size_bytes
+
+
+def _parts(array: NDArray[Any], part_bytes: int) -> Iterator[EllipsisType | tuple[EllipsisType | slice, ...]]:
+    """Indexes that divide an array along its longest step into parts of about that many bytes."""
+    if array.nbytes <= part_bytes:
+        yield ...
+        return
+    axis = max(range(array.ndim), key=lambda axis: abs(array.strides[axis]) * (array.shape[axis] > 1))
+    length = array.shape[axis]
+    count = max(1, length * part_bytes // array.nbytes)
+    for start in range(0, length, count):
+        yield (*[slice(None)] * axis, slice(start, start + count))
 
 
 def _dimensions(shape: Shape) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ use zpager_core::page::PAGE_BYTES;
 use crate::error::Error;
 use crate::handler_thread;
 use crate::mapping::Mapping;
-use crate::pager::Shared;
+use crate::pager::{LOSS, Shared};
 use crate::signals::pass_on;
 
 const PAGERS_MAX: usize = 64;
@@ -164,7 +164,9 @@ extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut l
                     *libc::__errno_location() = errno;
                     return;
                 }
-                failure => handler_thread::report(failure, address),
+                failure => {
+                    handler_thread::report(failure, address, (*shared).offset_in_region(address), LOSS)
+                }
             }
         }
         *libc::__errno_location() = errno;
