@@ -22,6 +22,7 @@ from zpager.errors import (
     LiveArraysWarning,
     OutOfSwap,
     PageLost,
+    SwapDirectoryWarning,
     UserfaultfdUnavailable,
 )
 from zpager.pager import Pager
@@ -39,6 +40,7 @@ __all__ = [
     "PageLost",
     "Pager",
     "Stats",
+    "SwapDirectoryWarning",
     "UserfaultfdUnavailable",
     "format_size",
     "parse_size",

@@ -69,6 +69,16 @@ class Engine:
     def live(self) -> list[tuple[str, int]]:
         """The label and the size in bytes of each live allocation, oldest first."""
 
+    def fault_in(self, address: int, size_bytes: int) -> bool:
+        """Bring in, as touches would, the pages there that are out of RAM and hold anything.
+
+        False: these addresses do not lie in one allocation of this engine. Raises PageLost for the first page
+        that is lost, OutOfSwap if no RAM can be freed, ClosedError after `close`.
+        """
+
+    def fault_in_all(self) -> None:
+        """The same for all live allocations, oldest first."""
+
     def reclaim(self, pages: int) -> int:
         """Push up to `pages` pages out of the program's sight and drain the swap cache; returns how many
         went."""

@@ -19,7 +19,7 @@ from zpager.errors import ConfigurationError
 from zpager.machine import CgroupLimit, cgroup_limit, file_system_type, physical_ram_bytes
 from zpager.sizes import format_size
 from zpager.stats import PAGE_BYTES
-from zpager.swap_directory import choose_swap_directory, free_bytes
+from zpager.swap_directory import choose_swap_directory, doubt_about, free_bytes
 
 Status: TypeAlias = Literal["ok", "warning", "problem"]
 
@@ -160,6 +160,14 @@ def check_swap_directory(swap_dir: str | os.PathLike[str] | None = None) -> Find
     if free < _SMALL_FREE_BYTES:
         return Finding(
             subject, "warning", found, "that is little; make room, or name another one by $ZPAGER_SWAP_DIR"
+        )
+    doubt = doubt_about(directory)
+    if doubt:
+        return Finding(
+            subject,
+            "warning",
+            f"{found}; it {doubt}",
+            f"chmod +t {directory}, or name another one by $ZPAGER_SWAP_DIR",
         )
     return Finding(subject, "ok", found)
 

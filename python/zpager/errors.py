@@ -1,4 +1,4 @@
-"""The exceptions and the warning of zpager, each saying when it comes and what to do.
+"""The exceptions and the warnings of zpager, each saying when it comes and what to do.
 
 Every exception is a `zpager.Error` and also the built-in class that fits, so that code which knows nothing of
 zpager handles it rightly: `except MemoryError` catches a request that is too large, `except OSError` a
@@ -36,6 +36,9 @@ class PageLost(Error, OSError):
 
     The message names the array and the offset. Contents that are wrong are never handed out. Treat the array
     as damaged: compute it anew or load it from its source, and check the disk under `swap_dir`.
+
+    It comes from `Pager.verify`, `Pager.populate` and `Pager.array`. A lost page that is simply touched can
+    raise nothing: there the process ends in SIGBUS, with a line on stderr that says the same.
     """
 
 
@@ -66,4 +69,13 @@ class LiveArraysWarning(UserWarning):
     Nothing is pulled away: they stay valid, and the pager gives its RAM and its swap file back when the last
     of them goes. To be rid of the warning, `del` the arrays (and the views of them) before the end of the
     `with` block. It is a `UserWarning` and no `ResourceWarning`, because Python hides the latter by default.
+    """
+
+
+class SwapDirectoryWarning(UserWarning):
+    """The swap directory will do, but something about it is not as it should be; the message says what.
+
+    It comes for a directory in which every user may remove the files of others. The swap file has no name
+    there, so nobody can reach it, but a directory of one's own is better: name one by `swap_dir=` or
+    `$ZPAGER_SWAP_DIR`, or give it the sticky bit as /tmp has it (`chmod +t`).
     """

@@ -11,17 +11,23 @@ import math
 import operator
 import os
 import warnings
-from collections.abc import Iterable, Sequence
-from types import TracebackType
+from collections.abc import Iterable, Iterator, Sequence
+from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, SupportsIndex, TypeAlias, get_args
 
 import numpy as np
 
 from zpager._core import Allocation, Engine
-from zpager.errors import ClosedError, ConfigurationError, LiveArraysWarning
+from zpager.errors import (
+    ClosedError,
+    ConfigurationError,
+    DeviceError,
+    LiveArraysWarning,
+    SwapDirectoryWarning,
+)
 from zpager.sizes import Size, format_size, parse_size
 from zpager.stats import PAGE_BYTES, Stats
-from zpager.swap_directory import choose_swap_directory, free_bytes
+from zpager.swap_directory import choose_swap_directory, doubt_about, free_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -71,6 +77,7 @@ class Pager:
     - `faults`: `"thread"` works with every system call; `"signal"` is faster, but system calls such as `read`
       fail with EFAULT on memory that is not resident at that moment.
     - `swap_dir`: a directory on a disk. Default: `$ZPAGER_SWAP_DIR`, else `/var/tmp` or the next best.
+      A link of another user's is refused.
     - `encrypt`: whether the swap file is encrypted, with a key that never leaves RAM.
     - `shuffle`: reorder the bytes of a page by the dtype's item size before compression, which about doubles
       the ratio of numbers (the idea of Blosc and HDF5's shuffle filter).
@@ -81,7 +88,7 @@ class Pager:
     its methods raise ClosedError, and touching its arrays ends the child.
 
     Raises ConfigurationError for a bad argument, UserfaultfdUnavailable where the machine does not allow
-    paging (see `zpager doctor`), and DeviceError if the swap file cannot be had.
+    paging (see `zpager doctor`), and DeviceError if the swap file cannot be had. Warns SwapDirectoryWarning.
     """
 
     ram_bytes: Final[int]
@@ -124,15 +131,22 @@ class Pager:
         _choose("eviction", eviction, get_args(Eviction))
         _choose("faults", faults, get_args(Faults))
         _choose("io", io, get_args(Io))
-        if not isinstance(readahead_pages, int) or not 0 <= readahead_pages <= _LARGEST_READAHEAD_PAGES:
+        for name, switch in (("shuffle", shuffle), ("encrypt", encrypt)):
+            if not isinstance(switch, bool):
+                raise ConfigurationError(f"{name}={switch!r}: give True or False")
+        if not _is_whole(readahead_pages, 0, _LARGEST_READAHEAD_PAGES):
             raise ConfigurationError(
                 f"readahead_pages={readahead_pages!r}: give a whole number of pages from 0 (off) to "
                 f"{_LARGEST_READAHEAD_PAGES}"
             )
         self.swap_directory = choose_swap_directory(swap_dir)
+        doubt = doubt_about(self.swap_directory)
+        if doubt:
+            warnings.warn(f"{self.swap_directory} {doubt}", SwapDirectoryWarning, stacklevel=2)
         self.swap_bytes = (
             _default_swap_bytes(self.ram_bytes, self.swap_directory) if swap is None else _size("swap", swap)
         )
+        _require_room(self.swap_bytes, self.swap_directory)
         self._shuffle = shuffle
         self._closed = False
         self._process = os.getpid()
@@ -210,12 +224,17 @@ class Pager:
         """A copy of `existing` in the pager's memory, converted to `dtype` if that is given.
 
         Shape and order stay. An array (a `numpy.memmap`, too) is copied straight across, without a second
-        copy in RAM. Errors as `empty`.
+        copy in RAM. Errors as `empty`; also PageLost, if `existing` is an array of this pager and a page of
+        it is lost.
         """
         source = existing if isinstance(existing, np.ndarray) else np.asarray(existing, dtype)
         order: Order = "F" if source.flags.fnc else "C"
         copy = self.empty(source.shape, source.dtype if dtype is None else dtype, order)
-        copy[...] = source
+        # In parts that RAM holds, so that each is still there when it is copied. A lost page would end the
+        # process instead of raising.
+        for part in _parts(source, self.ram_bytes // 4):
+            self._fault_in(source[part])
+            copy[part] = source[part]
         return copy
 
     def allocate(self, size: Size, *, item_bytes: int = 1) -> Allocation:
@@ -229,11 +248,42 @@ class Pager:
         argument.
         """
         self._require_usable()
-        if not isinstance(item_bytes, int) or not 1 <= item_bytes <= _LARGEST_SHUFFLED_ITEM_BYTES:
+        if not _is_whole(item_bytes, 1, _LARGEST_SHUFFLED_ITEM_BYTES):
             raise ConfigurationError(
                 f"item_bytes={item_bytes!r}: give a number of bytes from 1 to {_LARGEST_SHUFFLED_ITEM_BYTES}"
             )
         return self._engine.allocate(_size("size", size), item_bytes if self._shuffle else 1, "buffer")
+
+    # Bringing it in.
+
+    def populate(self, array: object) -> None:
+        """Bring the pages of an array in now, so that touching it later need not wait.
+
+        `array` is an array of this pager, a part of one, or anything with the buffer protocol that lies in
+        its memory. At most half of `ram` is filled, from the beginning of the array on: more would push out
+        what was just brought in. Pages that were never written stay unmade.
+
+        Raises PageLost for a page that is lost, OutOfSwap if no RAM can be freed, ConfigurationError if it is
+        no memory of this pager, ClosedError after `close`.
+        """
+        self._require_usable()
+        if not self._fault_in(array, size_max=self.ram_bytes // 2):
+            raise _not_of_this_pager(array)
+
+    def verify(self, array: object = None) -> None:
+        """Read every page of an array, or of all that is alive; raise PageLost for the first that is lost.
+
+        For a disk that is in doubt: a touch of a lost page would end the process, and this raises. `array` as
+        for `populate`. Pages in RAM are right as they are; the others are read, which checks their checksums,
+        and push out what was in RAM as any pass over the array does.
+
+        Raises PageLost, whose message names the array, the byte offset and the cause; else as `populate`.
+        """
+        self._require_usable()
+        if array is None:
+            self._engine.fault_in_all()
+        elif not self._fault_in(array):
+            raise _not_of_this_pager(array)
 
     # What it holds and does.
 
@@ -317,6 +367,13 @@ class Pager:
             stacklevel=3,  # the line that calls `close`, or the `with` statement
         )
 
+    def _fault_in(self, array: object, size_max: int | None = None) -> bool:
+        """Bring in at most that much of the memory of `array`; False if it is not of this pager."""
+        start, size_bytes = _extent(array)
+        if size_bytes == 0:
+            return True
+        return self._engine.fault_in(start, size_bytes if size_max is None else min(size_bytes, size_max))
+
     def _require_usable(self) -> None:
         self._require_own_process()
         if self._closed:
@@ -339,6 +396,10 @@ def _size(name: str, value: Size, whole: int | None = None) -> int:
         raise ConfigurationError(f"{name}: {error}") from None
 
 
+def _is_whole(value: object, smallest: int, largest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and smallest <= value <= largest
+
+
 def _choose(name: str, value: str, accepted: tuple[str, ...]) -> None:
     if value not in accepted:
         raise ConfigurationError(f"{name}={value!r}: choose one of {', '.join(map(repr, accepted))}")
@@ -351,6 +412,51 @@ def _default_swap_bytes(ram_bytes: int, directory: str) -> int:
             f"{directory} has no free space for a swap file; name another directory by swap_dir="
         )
     return min(4 * ram_bytes, half_of_free)
+
+
+def _require_room(swap_bytes: int, directory: str) -> None:
+    free = free_bytes(directory)
+    if swap_bytes > free:
+        raise DeviceError(
+            f"no room for the swap file in {directory}: swap is {_both(swap_bytes)}, and {_both(free)} are "
+            "free there; ask for less by swap=, free some, or name another directory by swap_dir="
+        )
+
+
+def _not_of_this_pager(array: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"this {type(array).__name__} does not lie in the memory of this pager; give an array that it made, "
+        "or a part of one"
+    )
+
+
+def _extent(array: object) -> tuple[int, int]:
+    """From which address on how many bytes an array or a buffer lies, gaps between its items included."""
+    if not isinstance(array, np.ndarray):
+        try:
+            array = np.asarray(memoryview(array))  # type: ignore[arg-type]
+        except (TypeError, ValueError, BufferError):
+            raise ConfigurationError(
+                f"a {type(array).__name__} is no memory; give an array, or an object with the buffer protocol"
+            ) from None
+    if array.size == 0:
+        return 0, 0
+    steps = [(length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True)]
+    before = sum(step for step in steps if step < 0)
+    size_bytes = sum(abs(step) for step in steps) + array.itemsize
+    return array.ctypes.data + before, size_bytes
+
+
+def _parts(array: NDArray[Any], part_bytes: int) -> Iterator[EllipsisType | tuple[EllipsisType | slice, ...]]:
+    """Indexes that divide an array along its longest step into parts of about that many bytes."""
+    if array.nbytes <= part_bytes:
+        yield ...
+        return
+    axis = max(range(array.ndim), key=lambda axis: abs(array.strides[axis]) * (array.shape[axis] > 1))
+    length = array.shape[axis]
+    count = max(1, length * part_bytes // array.nbytes)
+    for start in range(0, length, count):
+        yield (*[slice(None)] * axis, slice(start, start + count))
 
 
 def _dimensions(shape: Shape) -> tuple[int, ...]:

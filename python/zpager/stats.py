@@ -149,7 +149,11 @@ class Stats:
     device_full: int
     """Pages that had to stay in RAM because the swap file had no free slot."""
     device_read_errors: int
-    """Reads of the swap file that failed."""
+    """Pages lost because the swap file could not be read, tried several times."""
+    corrupt_slots: int
+    """Pages lost because the swap file held something else than was written."""
+    corrupt_zpages: int
+    """Pages lost because their compressed form was damaged in RAM."""
     device_write_errors: int
     """Writes to it that failed."""
     lost_pages: int
@@ -344,7 +348,11 @@ class Stats:
                     ("pages read", f"{self.pswpin:,}", _errors(self.device_read_errors)),
                     ("pages written", f"{self.pswpout:,}", _errors(self.device_write_errors)),
                     ("kept, device full", f"{self.device_full:,}", ""),
-                    ("pages lost", f"{self.lost_pages:,}", ""),
+                    (
+                        "pages lost",
+                        f"{self.lost_pages:,}",
+                        f"{self.corrupt_slots:,} corrupt on the device, {self.corrupt_zpages:,} in RAM",
+                    ),
                 ],
             ),
         ]

@@ -1,11 +1,14 @@
 """Where the swap file goes: a writable directory on a real disk.
 
 A swap file on tmpfs or ramfs would sit in the very RAM that it is to relieve, so such a directory is refused.
+So is one that somebody else could choose for us: a link of another user's, or a directory where others may
+remove files, if the swap file needed a name there.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 
 from zpager.errors import ConfigurationError
@@ -24,7 +27,8 @@ def choose_swap_directory(
     """The directory for the swap file, as an absolute path.
 
     That is `requested`, else `$ZPAGER_SWAP_DIR`, else the first that will do of `/var/tmp`, `$TMPDIR`,
-    `/tmp`, the user's cache directory, the home directory, and the current directory.
+    `/tmp`, the user's cache directory, the home directory, and the current directory. A link is followed:
+    the path is that of the directory itself.
 
     Raises ConfigurationError if the directory that was asked for cannot be used, or if none can.
     """
@@ -33,6 +37,10 @@ def choose_swap_directory(
     else:
         origin = "swap_dir"
     if requested is not None:
+        if not requested or not isinstance(requested, str | os.PathLike):
+            raise ConfigurationError(
+                f"{origin}={requested!r}: give the path of a directory on a disk, for example '/var/tmp'"
+            )
         directory = os.path.abspath(os.path.expanduser(requested))
         objection = objection_to(directory, mounts)
         if objection:
@@ -40,11 +48,11 @@ def choose_swap_directory(
                 f"{origin}={directory!r} {objection}; name a writable directory on a disk, for example "
                 "swap_dir='/var/tmp'"
             )
-        return directory
+        return _followed(directory)
     candidates = _candidates(environment)
     for directory in candidates:
         if not objection_to(directory, mounts):
-            return directory
+            return _followed(directory)
     tried = "; ".join(f"{directory} {objection_to(directory, mounts)}" for directory in candidates)
     raise ConfigurationError(
         f"no directory for the swap file: {tried}; name one on a disk by swap_dir= or ${ENVIRONMENT_VARIABLE}"
@@ -63,6 +71,17 @@ def objection_to(directory: str, mounts: list[Mount] | None = None) -> str | Non
         return f"is on {file_system}, which is itself in RAM, so swapping there would free nothing"
     if not os.access(directory, os.W_OK | os.X_OK):
         return "is not writable for this user"
+    return _objection_to_others_in(directory)
+
+
+def doubt_about(directory: str) -> str | None:
+    """What is not as it should be about a directory that will do, put so that it follows its name; None if
+    all is."""
+    if _others_may_remove(directory):
+        return (
+            "is writable by every user without the sticky bit; the swap file has no name there, so nobody "
+            "can reach it, but a directory of your own is better"
+        )
     return None
 
 
@@ -70,6 +89,39 @@ def free_bytes(directory: str) -> int:
     """The room that the file system of `directory` has left for this user, in bytes."""
     status = os.statvfs(directory)
     return status.f_bavail * status.f_frsize
+
+
+def _objection_to_others_in(directory: str) -> str | None:
+    """Why another user could choose or reach the swap file, put as in `objection_to`."""
+    owner = os.lstat(directory).st_uid
+    if os.path.islink(directory) and owner not in {0, os.geteuid()}:
+        return (
+            f"is a symbolic link of another user's (user id {owner}), who could point it anywhere at any "
+            "moment"
+        )
+    if _others_may_remove(directory) and not _has_unnamed_files(directory):
+        return (
+            "is writable by every user without the sticky bit, and its file system has no files without a "
+            "name (O_TMPFILE), so that others could tamper with the swap file while it is made"
+        )
+    return None
+
+
+def _followed(directory: str) -> str:
+    return os.path.realpath(directory) if os.path.islink(directory) else directory
+
+
+def _others_may_remove(directory: str) -> bool:
+    mode = os.stat(directory).st_mode
+    return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
+
+
+def _has_unnamed_files(directory: str) -> bool:
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return False
+    return True
 
 
 def _candidates(environment: Mapping[str, str]) -> list[str]:

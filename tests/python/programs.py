@@ -10,20 +10,25 @@ import faulthandler
 import gc
 import json
 import mmap
+import multiprocessing
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
-from engines import MIB, address_of, as_words, evict, make_engine, used_bytes
+from engines import MIB, address_of, as_words, evict, make_engine, open_files_in, used_bytes
+from numpy.typing import NDArray
 from turmoil import Turmoil, Words
 
+import zpager
 from zpager import errors
 from zpager._core import Engine
 from zpager.errors import ConfigurationError, OutOfSwap
@@ -313,15 +318,222 @@ def fork_and_end(faults: str) -> None:
     print(f"child ended with {status}")
 
 
-def wait_to_be_killed(faults: str, directory: str) -> None:
-    """Writes to a swap file in that directory, says so, and waits."""
-    engine = make_engine(faults=faults, swap_directory=directory)
-    words = as_words(engine.allocate(16 * MIB, 8, "words"))
-    words[:] = np.arange(len(words))
-    evict(engine)
-    assert engine.counters()["swap_used_bytes"] > 0
+def worker_processes(method: str, faults: str, has_faulthandler: str) -> None:
+    """Lets workers of multiprocessing do what they may and may not. Prints their exit codes and answers."""
+    if has_faulthandler == "yes":
+        faulthandler.enable()
+    faulthandler.cancel_dump_traceback_later()  # a child would wait for its thread, which is not there
+    context = multiprocessing.get_context(method)
+    with zpager.Pager(ram="16MiB", swap="64MiB", faults=faults) as pager:
+        array = pager.full(20 * MIB, 7, "u1")
+        INHERITED.append(array)
+        for target in (leave_it, use_own_pager, touch_inherited, touch_inherited_beside_own):
+            ours, theirs = context.Pipe()
+            # A forked child gets no pickle of its arguments, but one of what goes through a pipe.
+            ours.send(array[:COPIED_BYTES])
+            worker = context.Process(target=target, args=(theirs, faults))
+            worker.start()
+            worker.join(CHILD_SECONDS)
+            print(target.__name__, worker.exitcode, ours.recv() if ours.poll() else "-", flush=True)
+            worker.kill()
+        assert (array == 7).all()
+        INHERITED.clear()
+        del array
+
+
+COPIED_BYTES = 50_000
+"""Less than a pipe takes before anybody reads it."""
+
+INHERITED: list[NDArray[np.uint8]] = []
+"""What a forked worker finds here; others find nothing."""
+
+
+def leave_it(pipe: Connection, faults: str) -> None:
+    """Uses a copy, and drops what was inherited."""
+    copy = pipe.recv()
+    INHERITED.clear()
+    gc.collect()
+    pipe.send((type(copy.base).__name__, int(copy.sum(dtype="i8"))))
+
+
+def use_own_pager(pipe: Connection, faults: str) -> None:
+    """Makes a pager, and keeps more in it than fits into RAM."""
+    with zpager.Pager(ram="16MiB", swap="64MiB", faults=faults) as pager:
+        array = pager.array(np.arange(3 * MIB))
+        assert array[-1] == 3 * MIB - 1
+        pipe.send(int(array.sum()))
+        del array
+
+
+def touch_inherited(pipe: Connection, faults: str) -> None:
+    """Reads its parent's memory, if it has any."""
+    pipe.send([int(array[10 * MIB]) for array in INHERITED])
+
+
+def touch_inherited_beside_own(pipe: Connection, faults: str) -> None:
+    """The same with a pager of its own, whose memory must not lie at its parent's addresses."""
+    with zpager.Pager(ram="16MiB", swap="64MiB", faults=faults) as pager:
+        own = pager.full(20 * MIB, 8, "u1")
+        pipe.send([int(array[10 * MIB]) for array in INHERITED])
+        del own
+
+
+def segfault_elsewhere(has_faulthandler: str) -> None:
+    """A forked child reads address 0, and another is sent SIGSEGV, beside a pager of the parent's."""
+    if has_faulthandler == "yes":
+        faulthandler.enable()
+    engine = make_engine()
+    for number in range(2):
+        child = os.fork()
+        if child == 0:
+            if number == 0:
+                ctypes.string_at(0, 1)
+            os.kill(os.getpid(), signal.SIGSEGV)
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    engine.check()
+
+
+# Failures.
+
+SECRET = b"zpager keeps this to itself. "
+
+
+def wait_to_be_killed(faults: str, directory: str, encrypt: str) -> None:
+    """Has a secret on the device in that directory, says so, and waits."""
+    is_encrypted = encrypt == "encrypted"
+    pager = zpager.Pager(ram="16MiB", swap="16MiB", swap_dir=directory, faults=faults, encrypt=is_encrypted)
+    memory = memoryview(pager.allocate("24MiB"))
+    chance = np.random.default_rng(0)
+    for offset in range(0, len(memory), PAGE_BYTES):
+        # Noise, so that it goes to the device.
+        memory[offset : offset + PAGE_BYTES] = (SECRET + chance.bytes(PAGE_BYTES))[:PAGE_BYTES]
+    pager.reclaim()
+    assert pager.stats.swap_used_bytes > 0
     print("written", flush=True)
     signal.pause()
+
+
+def limit_files_to(size: int) -> None:
+    """No file can be written beyond that any more; SIGXFSZ is ignored, as Python does by itself."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def swap_file_beyond_the_limit(directory: str) -> None:
+    """Asks for a swap file that must not become so large."""
+    limit_files_to(8 * MIB)
+    try:
+        zpager.Pager(ram="16MiB", swap="64MiB", swap_dir=directory)
+    except zpager.DeviceError as error:
+        print(error)
+
+
+def noise_pages(count: int, seed: int) -> NDArray[np.uint8]:
+    """Pages that cannot be compressed, each another."""
+    return np.random.default_rng(seed).integers(0, 256, (count, PAGE_BYTES), "u1")
+
+
+def writes_fail(faults: str, beyond: str) -> None:
+    """Writes fail from a place in the swap file on, and go on later. Prints the counters in between."""
+    engine = make_engine(ram_bytes=16 * MIB, swap_bytes=64 * MIB, faults=faults)
+    data = noise_pages(10 * MIB // PAGE_BYTES, 1)
+    memory = engine.allocate(data.nbytes, 1, "noise")
+    pages = np.frombuffer(memoryview(memory), "u1").reshape(data.shape)
+    limit_files_to(int(beyond))
+    pages[:] = data
+    for _ in range(3):
+        engine.reclaim(data.size)
+        assert (pages == data).all()
+    engine.check()
+    print(json.dumps(engine.counters()), flush=True)
+    limit_files_to(resource.RLIM_INFINITY)
+    # Twice the RAM, which needs the device.
+    more = noise_pages(20 * MIB // PAGE_BYTES, 2)
+    others = np.frombuffer(memoryview(engine.allocate(more.nbytes, 1, "more noise")), "u1").reshape(
+        more.shape
+    )
+    others[:] = more
+    evict(engine)
+    assert (pages == data).all()
+    assert (others == more).all()
+    engine.check()
+    print(json.dumps(engine.counters()))
+
+
+def damage(path: str, kind: str) -> None:
+    """Makes a part of a swap file unreadable or wrong, but not its first quarter."""
+    size = os.stat(path).st_size
+    used = noise_file_bytes(path)
+    quarter = used // 4 // PAGE_BYTES * PAGE_BYTES
+    if kind == "truncated":
+        os.truncate(path, 3 * quarter)
+    elif kind == "truncated inside of a page":
+        os.truncate(path, 3 * quarter + 1001)
+    with open(path, "r+b", buffering=0) as file:
+        if kind == "overwritten":
+            os.pwrite(file.fileno(), b"wrong" * 100, quarter + 1000)
+        elif kind == "exchanged":
+            # Right in itself, and at the wrong place.
+            one, other = (os.pread(file.fileno(), quarter, number * quarter) for number in (1, 2))
+            os.pwrite(file.fileno(), other, quarter)
+            os.pwrite(file.fileno(), one, 2 * quarter)
+        elif kind == "zeros":
+            os.pwrite(file.fileno(), bytes(quarter), quarter)
+        os.fsync(file.fileno())
+    assert kind.startswith("truncated") == (os.stat(path).st_size < size)
+
+
+def noise_file_bytes(path: str) -> int:
+    """How much of a swap file is written: what is behind has never been touched, and reads as zeros."""
+    with open(path, "rb", buffering=0) as file:
+        data = file.readall()
+    return len(data.rstrip(b"\0"))
+
+
+def swap_path(directory: str) -> str:
+    """A path to the swap file, which has no name, in that directory."""
+    (descriptor,) = open_files_in(Path(directory))
+    return f"/proc/self/fd/{descriptor}"
+
+
+def touch_what_is_lost(faults: str, kind: str, directory: str, is_verified: str) -> None:
+    """Damages the swap file, uses what is left, and touches what is not, which ends the process."""
+    pager = zpager.Pager(ram="16MiB", swap="64MiB", swap_dir=directory, faults=faults)
+    data = noise_pages(24 * MIB // PAGE_BYTES, 3)
+    pages = pager.array(data)
+    pager.reclaim()
+    damage(swap_path(directory), kind)
+    if is_verified == "no":
+        for number, page in enumerate(pages):
+            assert (page == data[number]).all()
+        return
+    is_good = np.ones(len(pages), bool)
+    for number, page in enumerate(pages):
+        try:
+            pager.verify(page)
+        except zpager.PageLost:
+            is_good[number] = False
+    assert (pages[is_good] == data[is_good]).all()
+    lost = np.flatnonzero(~is_good)
+    print("lost", lost[-1] * PAGE_BYTES, flush=True)
+    print("read", pages[lost[-1], 0])
+
+
+def close_userfaultfd(faults: str) -> None:
+    """Closes the descriptor that faults come by, as a program does that closes all it finds."""
+    engine = make_engine(faults=faults)
+    words = as_words(engine.allocate(16 * MIB, 8, "words"))
+    words[:] = 7
+    evict(engine)
+    (descriptor,) = [
+        number
+        for number in os.listdir("/proc/self/fd")
+        if "[userfaultfd]" in os.path.realpath(f"/proc/self/fd/{number}")
+    ]
+    os.close(int(descriptor))
+    print("closed", flush=True)
+    int(words.sum())
+    time.sleep(CHILD_SECONDS)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Real memory under real load: threads, system calls, signals, forks, kills, and RAM as the kernel counts it.
+"""Real memory under real load: threads, system calls, signals, forks, and RAM as the kernel counts it.
 
 What ends in a signal, may hang, or is measured as a whole runs in a process of its own (`programs.py`).
 """
@@ -11,7 +11,6 @@ import random
 import signal
 import socket
 import stat
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines import MIB, address_of, eventually, evict, make_engine
-from programs import PAGE_BYTES, RSS_RAM_BYTES, SIGNALS_SECONDS, command, run_program
+from engines import MIB, address_of, eventually, evict, make_engine, open_files_in
+from programs import PAGE_BYTES, RSS_RAM_BYTES, SIGNALS_SECONDS, run_program
 
 from zpager._core import Allocation, Engine
 
@@ -392,32 +391,6 @@ def test_a_forked_child_that_touches_managed_memory_dies_and_never_reads_zeros(f
 @both_modes
 def test_a_forked_child_may_drop_the_engine_and_make_its_own(faults: str) -> None:
     assert output_of("fork_and_end", faults) == "child ended with 0\n"
-
-
-@both_modes
-def test_a_killed_process_leaves_no_swap_file(tmp_path: Path, faults: str) -> None:
-    with subprocess.Popen(
-        command("wait_to_be_killed", faults, tmp_path), stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "written\n"
-        assert list(tmp_path.iterdir()) == []
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
-    assert list(tmp_path.iterdir()) == []
-
-
-def open_files_in(directory: Path) -> list[int]:
-    """The descriptors of this process that are files in a directory, with a name or without."""
-    found = []
-    for descriptor in map(int, os.listdir("/proc/self/fd")):
-        try:
-            target = os.readlink(f"/proc/self/fd/{descriptor}")
-        except FileNotFoundError:  # what `listdir` had open
-            continue
-        if Path(target).parent == directory:
-            found.append(descriptor)
-    return found
 
 
 def test_the_swap_file_is_nobody_elses(tmp_path: Path) -> None:

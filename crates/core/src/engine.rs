@@ -4,6 +4,7 @@ use crate::budget::{Budget, Use};
 use crate::eviction::EvictionKind;
 use crate::fault::readahead::Readahead;
 use crate::frontswap::{Frontswap, denial::Denial};
+use crate::loss::Loss;
 use crate::page::{BATCH, PAGE_BYTES, PageNumber};
 use crate::page_table::{Backing, Entry, FRAME_LIMIT, PageTable, State};
 use crate::reclaim::lists::{List, Lists};
@@ -248,6 +249,19 @@ impl Core {
                 self.frontswap.invalidate_page(backing, &mut self.budget, &mut self.counters);
             }
         }
+    }
+
+    /// A page's only copy could not be had.
+    pub fn lose(&mut self, page: PageNumber, loss: Loss) {
+        self.drop_copy(self.pages.get(page).backing);
+        let frame = loss.to_bits();
+        self.pages.set(page, Entry { state: State::Lost, busy: false, backing: Backing::None, frame });
+        self.counters.lost_pages += 1;
+        *match loss {
+            Loss::Unreadable(_) => &mut self.counters.device_read_errors,
+            Loss::CorruptSlot => &mut self.counters.corrupt_slots,
+            Loss::CorruptZpage => &mut self.counters.corrupt_zpages,
+        } += 1;
     }
 
     /// A page's frame has arrived and is mapped: it joins a list.

@@ -38,6 +38,7 @@ pub mod world;
 
 pub mod budget;
 pub mod histogram;
+pub mod loss;
 pub mod page;
 pub mod page_table;
 pub mod region;

@@ -8,7 +8,7 @@
 //! | 1 | busy | a task is carrying something out for this page; everybody else waits |
 //! | 2 | kind of the copy | none or same-filled value, zpage, slot of the swap device, zpage in a unit on the device |
 //! | 32 | place of the copy | 0 or index of the value plus 1, handle of the zpage, number of the slot, unit and index in it |
-//! | 26 | frame | resident: its node in the lists; swap cache and writing: its staging slot; elsewhere: when it was evicted (the shadow) |
+//! | 26 | frame | resident: its node in the lists; swap cache and writing: its staging slot; lost: why; elsewhere: when it was evicted (the shadow) |
 //!
 //! A resident page *with* a copy is clean: it is mapped write-protected, and the first write
 //! invalidates the copy. A resident page without one is dirty.
@@ -92,7 +92,7 @@ pub struct Entry {
     pub busy: bool,
     /// A copy of it elsewhere.
     pub backing: Backing,
-    /// Node, staging slot, or shadow, as the state has it.
+    /// Node, staging slot, loss, or shadow, as the state has it.
     pub frame: u32,
 }
 

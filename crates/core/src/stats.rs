@@ -94,8 +94,12 @@ counters! {
     unmap_busy,
     /// Pages that had to stay in the swap cache because the device had no free slot.
     device_full,
-    /// Reads that failed for good.
+    /// Pages lost because the device did not read them.
     device_read_errors,
+    /// Pages lost because the device read something else than was written.
+    corrupt_slots,
+    /// Pages lost because their zpage was not what was stored.
+    corrupt_zpages,
     /// Writes that failed for good; their slots were retired.
     device_write_errors,
     /// Pages whose only copy could not be read back.

@@ -44,7 +44,7 @@ pub trait Memory {
     /// Unmaps pages whose contents nobody wants any more.
     fn discard(&self, first: PageNumber, count: u32);
 
-    /// Makes every access to a page fail, and wakes who waits for it.
+    /// Makes every access to a page fail. Who waits for it is woken by whoever reports that.
     fn poison(&self, page: PageNumber);
 
     /// Wakes who waits for a page that is there already. `false`: it was not (the program has

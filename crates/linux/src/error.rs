@@ -1,4 +1,4 @@
-//! What can go wrong when a pager is made or asked for memory.
+//! What can go wrong when a pager is made, asked for memory, or told to bring some in.
 
 use std::fmt;
 use std::io;
@@ -14,6 +14,8 @@ pub enum Error {
     Device(String, io::Error),
     /// RAM and device together cannot hold what was asked for.
     OutOfSwap(String),
+    /// The only copy of a page is gone.
+    PageLost(String),
     /// The pager is closed.
     Closed,
 }
@@ -21,9 +23,10 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Configuration(text) | Error::UserfaultfdUnavailable(text) | Error::OutOfSwap(text) => {
-                formatter.write_str(text)
-            }
+            Error::Configuration(text)
+            | Error::UserfaultfdUnavailable(text)
+            | Error::OutOfSwap(text)
+            | Error::PageLost(text) => formatter.write_str(text),
             Error::Device(text, cause) => write!(formatter, "{text}: {cause}"),
             Error::Closed => {
                 formatter.write_str("this pager is closed, or its parent process's; make a new one")

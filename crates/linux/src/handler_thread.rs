@@ -1,13 +1,14 @@
 //! Thread mode: one thread reads faults from the descriptor and serves them. System calls into
 //! pages that are not there wait like any other access, so this is transparent to the program.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use zpager_core::fault::{FaultTask, Outcome};
+use zpager_core::fault::Outcome;
 use zpager_core::page::PAGE_BYTES;
 
 use crate::pager::Shared;
@@ -49,7 +50,7 @@ pub fn has_poisoned() -> bool {
 }
 
 /// The thread's body.
-pub fn run(shared: &Shared, mut task: FaultTask, stop: &Stop) {
+pub fn run(shared: &Shared, stop: &Stop) {
     let userfaultfd = &shared.memory.userfaultfd;
     let mut descriptors = [userfaultfd.as_raw_fd(), stop.0.as_raw_fd()].map(|fd| libc::pollfd {
         fd,
@@ -64,40 +65,50 @@ pub fn run(shared: &Shared, mut task: FaultTask, stop: &Stop) {
         }
         let mut idle_since = Instant::now();
         while idle_since.elapsed() < SPIN {
-            let fault = userfaultfd.read().expect("userfaultfd can be read");
+            let fault = userfaultfd.read().unwrap_or_else(|error| {
+                panic!("zpager cannot read its userfaultfd: {error}; has the program closed its descriptor?")
+            });
             let Some(fault) = fault else {
                 std::hint::spin_loop();
                 continue;
             };
-            let outcome = shared.serve(&mut task, fault.address, fault.access, fault.was_mapped);
+            let outcome = shared.serve_here(fault.address, fault.access, fault.was_mapped);
             if outcome != Outcome::Resolved {
-                report(outcome, fault.address);
-            }
-            if matches!(outcome, Outcome::OutOfBounds | Outcome::NoRoom) {
-                HAS_POISONED.store(true, Ordering::Relaxed);
-                if userfaultfd.poison(fault.address, PAGE_BYTES).is_err() {
-                    let _ = userfaultfd.wake(fault.address, PAGE_BYTES);
+                report(outcome, fault.address, shared.offset_in_region(fault.address));
+                if !matches!(outcome, Outcome::Lost(_)) {
+                    HAS_POISONED.store(true, Ordering::Relaxed);
+                    let _ = userfaultfd.poison(fault.address, PAGE_BYTES);
                 }
+                // Poisoned or not: where it could not be, the access is told anew.
+                let _ = userfaultfd.wake(fault.address, PAGE_BYTES);
             }
             idle_since = Instant::now();
         }
     }
 }
 
-/// Says on stderr why an access is about to end in SIGBUS. Without the lock of `std`'s stderr,
-/// which the program may hold just now.
-pub fn report(outcome: Outcome, address: usize) {
-    let what = match outcome {
+/// Says on stderr why an access is about to end in SIGBUS. `offset`: where that is in its region,
+/// if it is in one. Without the lock of `std`'s stderr, which the program may hold just now.
+pub fn report(outcome: Outcome, address: usize, offset: Option<u64>) {
+    let (what, cause): (_, Option<&dyn fmt::Display>) = match &outcome {
         Outcome::Resolved => return,
-        Outcome::Lost(_) => "the contents of this page are lost: the swap device or RAM has failed",
-        Outcome::OutOfBounds => "no array has this page (any more)",
-        Outcome::NoRoom => "no RAM can be freed: the swap device is full or fails, or pages are pinned",
+        Outcome::Lost(loss) => ("the contents of this page are lost: ", Some(loss)),
+        Outcome::OutOfBounds => ("no array has this page (any more)", None),
+        Outcome::NoRoom => {
+            ("no RAM can be freed: the swap device is full or fails, or pages are pinned", None)
+        }
     };
-    const LINE_BYTES_MAX: usize = 160;
+    let cause = cause.unwrap_or(&"");
+    const LINE_BYTES_MAX: usize = 256;
     let mut line = [0_u8; LINE_BYTES_MAX];
     let mut rest = &mut line[..];
     // A line that is too long is cut.
-    let _ = writeln!(rest, "zpager: access to {address:#x}: {what}");
+    let _ = match offset {
+        Some(offset) => {
+            writeln!(rest, "zpager: access to {address:#x}, byte {offset} of its array: {what}{cause}")
+        }
+        None => writeln!(rest, "zpager: access to {address:#x}: {what}{cause}"),
+    };
     let length = LINE_BYTES_MAX - rest.len();
     // SAFETY: writes the bytes that were just formatted.
     unsafe {

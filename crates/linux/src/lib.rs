@@ -3,13 +3,14 @@
 //! [`pager::Pager`] is what a language binding uses. It drives the core's tasks; a fault comes
 //! to it through the [`handler_thread`] or, in [`signal_mode`], on the thread that faulted.
 //! [`memory`] moves pages by the calls of [`userfaultfd`]; [`swap_file`] is the swap device, which
-//! [`device_io`] writes and reads.
+//! [`device_io`] writes and reads. A [`fork`]ed child is told that the memory is not there.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("zpager needs Linux");
 
 pub mod pager;
 
+mod fork;
 mod handler_thread;
 mod signal_mode;
 mod signals;

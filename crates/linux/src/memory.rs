@@ -219,10 +219,8 @@ impl Memory for ManagedMemory {
     }
 
     fn poison(&self, page: PageNumber) {
-        // EEXIST: it is poisoned already, and whoever waits for it need only try again.
-        if self.userfaultfd.poison(self.of_page(page), PAGE_BYTES).is_err() {
-            let _ = self.userfaultfd.wake(self.of_page(page), PAGE_BYTES);
-        }
+        // EEXIST: it is poisoned already. Whoever waits is woken when the reason has been told.
+        let _ = self.userfaultfd.poison(self.of_page(page), PAGE_BYTES);
     }
 
     fn wake(&self, page: PageNumber) -> bool {

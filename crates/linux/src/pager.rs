@@ -17,7 +17,9 @@ use zpager_core::discard::Discard;
 use zpager_core::engine::{AllocateError, Config, Core};
 use zpager_core::eviction::EvictionKind;
 use zpager_core::fault::{Access, FaultTask, Outcome};
+use zpager_core::loss::Loss;
 use zpager_core::page::{BATCH, PAGE_BYTES, PageNumber};
+use zpager_core::page_table;
 use zpager_core::reclaim::kswapd::{self, Kswapd};
 use zpager_core::reclaim::on_demand::{Demand, ReclaimOnDemand};
 use zpager_core::stats::Counters;
@@ -34,6 +36,7 @@ use zeroize::Zeroizing;
 
 use crate::device_io::DeviceIo;
 use crate::error::Error;
+use crate::fork;
 use crate::handler_thread::{self, Stop};
 use crate::memory::ManagedMemory;
 use crate::signal_mode;
@@ -128,7 +131,7 @@ pub(crate) struct Shared {
     pub(crate) memory: ManagedMemory,
     device: SwapFile,
     sealer: Sealer,
-    /// Tasks for faults in signal mode.
+    /// Tasks for faults, the handler thread's and others'.
     fault_tasks: Mutex<FaultTasks>,
     fault_task_free: Condvar,
     on_demand: Mutex<ReclaimOnDemand>,
@@ -159,7 +162,6 @@ impl Pager {
         let kswapd = Kswapd::new(options.codec);
         let on_demand = ReclaimOnDemand::new(options.codec);
         let fault_task_count = if delivery == Delivery::Signal { SIGNAL_FAULT_TASKS } else { 1 };
-        let mut fault_tasks: Vec<_> = (0..fault_task_count).map(|_| FaultTask::new(options.codec)).collect();
         let device_io = DeviceIo::new(options.io).map_err(|error| match options.io {
             IoKind::IoUring => Error::Configuration(format!(
                 "io=\"io_uring\": the kernel does not allow io_uring here ({error}); use io=\"auto\" or \
@@ -167,6 +169,7 @@ impl Pager {
             )),
             IoKind::Auto | IoKind::Threads => no_thread(error),
         })?;
+        let fault_tasks: Vec<_> = (0..fault_task_count).map(|_| FaultTask::new(options.codec)).collect();
         let buffer_bytes = kswapd.memory_bytes()
             + on_demand.memory_bytes()
             + fault_tasks.iter().map(|task| task.memory_bytes()).sum::<usize>()
@@ -214,7 +217,6 @@ impl Pager {
         // beside the arena in `Shared`; `ManagedMemory` only ever releases frames that the arena
         // has given to it.
         let arena = unsafe { Arena::new(memory.frames.base(), config.ram_frames) };
-        let handler_task = (delivery == Delivery::Thread).then(|| fault_tasks.remove(0));
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 core: Core::new(config, arena),
@@ -235,16 +237,17 @@ impl Pager {
         let stop = Stop::new().map_err(|error| Error::Device("no eventfd".into(), error))?;
         // Dropped where a later step fails, it ends the threads that run already.
         let mut pager = Pager { shared, options, stop, threads: Vec::new(), process: std::process::id() };
+        fork::enter(&pager.shared.memory.window);
         pager.threads.push(start("zpager-kswapd", {
             let shared = Arc::clone(&pager.shared);
             move || shared.run_kswapd(kswapd)
         })?);
-        match handler_task {
-            Some(task) => pager.threads.push(start("zpager-faults", {
+        match delivery {
+            Delivery::Thread => pager.threads.push(start("zpager-faults", {
                 let (shared, stop) = (Arc::clone(&pager.shared), pager.stop.clone());
-                move || handler_thread::run(&shared, task, &stop)
+                move || handler_thread::run(&shared, &stop)
             })?),
-            None => signal_mode::register(&pager.shared)?,
+            Delivery::Signal => signal_mode::register(&pager.shared)?,
         }
         Ok(Arc::new(pager))
     }
@@ -362,6 +365,7 @@ impl Drop for Pager {
             std::mem::forget(Arc::clone(&self.shared));
             return;
         }
+        fork::leave(&self.shared.memory.window);
         if self.options.faults == Delivery::Signal {
             signal_mode::unregister(&self.shared);
         }
@@ -388,6 +392,22 @@ impl Region {
         &self.pager
     }
 
+    /// Brings pages in as touches would, from page `first` of the region on, as far as they are
+    /// out of RAM and hold anything; but a loss is an error, and no SIGBUS.
+    pub fn fault_in(&self, first: u32, count: u32) -> Result<(), FaultInError> {
+        assert!(first + count <= self.page_count);
+        for page in first..first + count {
+            let _blocked = SignalsBlocked::new();
+            match self.pager.shared.fault_in(self.first.plus(page)) {
+                Outcome::Resolved => {}
+                Outcome::NoRoom => return Err(FaultInError::NoRoom),
+                Outcome::Lost(loss) => return Err(FaultInError::Lost { page, loss }),
+                Outcome::OutOfBounds => unreachable!("the region is here"),
+            }
+        }
+        Ok(())
+    }
+
     /// Discards whole pages, from page `first` of the region on: they read as zeros again.
     pub fn discard_pages(&self, first: u32, count: u32) {
         assert!(first + count <= self.page_count);
@@ -403,6 +423,20 @@ impl Drop for Region {
             self.pager.shared.drive(&mut Discard::region(self.first, self.page_count));
         }
     }
+}
+
+/// Why a page could not be brought in.
+#[derive(Clone, Copy, Debug)]
+pub enum FaultInError {
+    /// Its contents are gone.
+    Lost {
+        /// The page, counted from the region's first.
+        page: u32,
+        /// Why that is.
+        loss: Loss,
+    },
+    /// No frame can be freed.
+    NoRoom,
 }
 
 struct Reclaimed {
@@ -455,22 +489,56 @@ impl Shared {
         }
     }
 
-    /// Serves a fault with this task.
-    pub(crate) fn serve(
-        &self,
-        task: &mut FaultTask,
-        address: usize,
-        access: Access,
-        was_mapped: bool,
-    ) -> Outcome {
-        let page = PageNumber(((address - self.memory.window.address(0)) / PAGE_BYTES) as u32);
-        task.begin(page, access, was_mapped);
-        self.drive(task);
-        task.outcome()
+    fn page_of(&self, address: usize) -> PageNumber {
+        PageNumber(((address - self.memory.window.address(0)) / PAGE_BYTES) as u32)
     }
 
-    /// Serves a fault on the thread that had it.
+    /// Where an address is in its region, if it is in one.
+    pub(crate) fn offset_in_region(&self, address: usize) -> Option<u64> {
+        let page = self.page_of(address);
+        let first = self.lock().core.regions.find(page)?.first;
+        Some((address - self.memory.window.address(first.index())) as u64)
+    }
+
+    /// Serves a fault on this thread: the one that had it, or the handler thread.
     pub(crate) fn serve_here(&self, address: usize, access: Access, was_mapped: bool) -> Outcome {
+        self.serve(self.page_of(address), access, was_mapped)
+    }
+
+    /// Brings a page in that is out of RAM and holds anything.
+    fn fault_in(&self, page: PageNumber) -> Outcome {
+        use page_table::State::{Device, Empty, Lost, Resident, SwapCache, Writing, Zcache};
+        // Apart from the match, which must not hold the lock.
+        let entry = self.lock().core.pages.get(page);
+        match entry.state {
+            Empty | Resident | SwapCache | Writing => return Outcome::Resolved,
+            Lost => return Outcome::Lost(Loss::from_bits(entry.frame)),
+            Zcache | Device => {}
+        }
+        self.let_faults_go_first();
+        let outcome = self.serve(page, Access::Read, false);
+        if matches!(outcome, Outcome::Lost(_)) {
+            let state = self.lock();
+            let entry = state.core.pages.get(page);
+            // The task has poisoned the page, and a poisoned page ends an access without a
+            // message. Under the lock, a lost page that is not busy stays what it is.
+            if entry.state == Lost && !entry.busy {
+                self.memory_discard(page, 1);
+            }
+        }
+        outcome
+    }
+
+    /// Waits a moment if others wait for a task: whoever brings many pages in, one after the
+    /// other, would else take it again before they wake up.
+    fn let_faults_go_first(&self) {
+        let tasks = self.fault_tasks.lock().expect("no panic under the lock");
+        if tasks.waiting > 0 {
+            drop(self.fault_task_free.wait_timeout(tasks, WAIT_MAX).expect("no panic under the lock"));
+        }
+    }
+
+    fn serve(&self, page: PageNumber, access: Access, was_mapped: bool) -> Outcome {
         let mut tasks = self.fault_tasks.lock().expect("no panic under the lock");
         let mut task = loop {
             if let Some(task) = tasks.free.pop() {
@@ -481,12 +549,15 @@ impl Shared {
             tasks.waiting -= 1;
         };
         drop(tasks);
-        let outcome = self.serve(&mut task, address, access, was_mapped);
+        task.begin(page, access, was_mapped);
+        self.drive(&mut task);
+        let outcome = task.outcome();
         let mut tasks = self.fault_tasks.lock().expect("no panic under the lock");
         // The list has had this length before, so this allocates nothing.
         tasks.free.push(task);
+        // All, since one of them may be in `let_faults_go_first`.
         if tasks.waiting > 0 {
-            self.fault_task_free.notify_one();
+            self.fault_task_free.notify_all();
         }
         outcome
     }

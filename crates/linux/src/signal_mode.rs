@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::handler_thread;
 use crate::mapping::Mapping;
 use crate::pager::Shared;
+use crate::signals::pass_on;
 
 const PAGERS_MAX: usize = 64;
 
@@ -147,7 +148,8 @@ fn find(address: usize) -> Option<*const Shared> {
 
 /// Called by the kernel on the thread that faulted, all signals blocked.
 extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel passes a siginfo_t and a ucontext_t; errno is this thread's own.
+    // SAFETY: the kernel passes a siginfo_t and a ucontext_t; errno is this thread's own; PREVIOUS
+    // was written before this handler was installed, and is what the kernel would have called.
     unsafe {
         let errno = *libc::__errno_location();
         let address = (*info).si_addr() as usize;
@@ -162,37 +164,11 @@ extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut l
                     *libc::__errno_location() = errno;
                     return;
                 }
-                failure => handler_thread::report(failure, address),
+                failure => handler_thread::report(failure, address, (*shared).offset_in_region(address)),
             }
         }
         *libc::__errno_location() = errno;
-        pass_on(signal, info, context);
-    }
-}
-
-/// Lets whoever handled SIGBUS before have it; by default that is the end of the process.
-unsafe fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: PREVIOUS was written before this handler was installed, and holds what the kernel
-    // would have called with these very arguments.
-    unsafe {
-        let previous = (*PREVIOUS.0.get()).assume_init_ref();
-        match previous.sa_sigaction {
-            libc::SIG_DFL | libc::SIG_IGN => {
-                // The access is tried again, and ends the process.
-                let mut default: libc::sigaction = std::mem::zeroed();
-                default.sa_sigaction = libc::SIG_DFL;
-                libc::sigaction(libc::SIGBUS, &default, std::ptr::null_mut());
-            }
-            handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
-                let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
-                    std::mem::transmute(handler);
-                handler(signal, info, context);
-            }
-            handler => {
-                let handler: extern "C" fn(i32) = std::mem::transmute(handler);
-                handler(signal);
-            }
-        }
+        pass_on((*PREVIOUS.0.get()).assume_init_ref(), signal, info, context);
     }
 }
 

@@ -29,6 +29,7 @@ const USERFAULTFD_IOC_NEW: u64 = ioctl_number(0, 0x00, 0);
 const USER_MODE_ONLY: i32 = 1;
 const COPY_MODE_WRITE_PROTECT: u64 = 2;
 const MOVE_MODE_ALLOW_SOURCE_HOLES: u64 = 2;
+const POISON_MODE_DONT_WAKE: u64 = 1;
 
 const EVENT_PAGEFAULT: u8 = 0x12;
 const PAGEFAULT_FLAG_WRITE: u64 = 1;
@@ -232,10 +233,11 @@ impl Userfaultfd {
         self.ioctl(UFFDIO_WRITEPROTECT, &mut ProtectArgument { range, mode: 0 })
     }
 
-    /// Makes every access to a range that is not there end in SIGBUS.
+    /// Makes every access to a range that is not there end in SIGBUS. Who waits for it already
+    /// does so until `wake`, so that the reason can be told before.
     pub fn poison(&self, start: usize, length: usize) -> io::Result<()> {
         let range = Range { start: start as u64, length: length as u64 };
-        self.ioctl(UFFDIO_POISON, &mut PoisonArgument { range, mode: 0, done: 0 })
+        self.ioctl(UFFDIO_POISON, &mut PoisonArgument { range, mode: POISON_MODE_DONT_WAKE, done: 0 })
     }
 
     /// Wakes who waits for a range.

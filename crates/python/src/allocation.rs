@@ -17,14 +17,14 @@ use crate::errors::{misconfigured, raise};
 #[pyclass(frozen, module = "zpager._core")]
 pub struct Allocation {
     /// `None` only while it is being dropped.
-    region: Option<Region>,
+    region: Option<Arc<Region>>,
     nbytes: usize,
     number: u64,
     live: Arc<Live>,
 }
 
 impl Allocation {
-    pub fn new(region: Region, nbytes: usize, number: u64, live: Arc<Live>) -> Self {
+    pub fn new(region: Arc<Region>, nbytes: usize, number: u64, live: Arc<Live>) -> Self {
         Allocation { region: Some(region), nbytes, number, live }
     }
 

@@ -2,24 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use zpager_core::histogram::Histogram;
 use zpager_core::page::PAGE_BYTES;
 use zpager_linux::Error;
-use zpager_linux::pager::{Delivery, IoKind, Options, Pager, Region, Snapshot};
+use zpager_linux::pager::{Delivery, FaultInError, IoKind, Options, Pager, Region, Snapshot};
 
 use crate::allocation::Allocation;
 use crate::errors::{misconfigured, raise};
 
+/// Pages that are brought in before a signal is looked for, Control-C above all.
+const FAULT_IN_PAGES: u32 = 1024;
+
 /// The allocations of an engine that are alive, and the pager as long as it may be needed.
 pub struct Live(Mutex<LiveState>);
 
+/// An allocation that is alive, or is just going.
+#[derive(Clone)]
+struct LiveAllocation {
+    label: String,
+    bytes: u64,
+    address: usize,
+    region: Weak<Region>,
+}
+
 struct LiveState {
-    /// Labels and sizes in the order of their making.
-    allocations: BTreeMap<u64, (String, u64)>,
+    /// In the order of their making.
+    allocations: BTreeMap<u64, LiveAllocation>,
     made: u64,
     is_closed: bool,
     /// `None`: closed, and everything given back.
@@ -34,7 +46,7 @@ impl Live {
     }
 
     /// An allocation goes, and with the last one of a closed engine the pager.
-    pub fn remove(&self, number: u64, region: Region) {
+    pub fn remove(&self, number: u64, region: Arc<Region>) {
         if region.pager().is_elsewhere() {
             return;
         }
@@ -147,11 +159,14 @@ impl Engine {
         let region = python
             .detach(|| pager.allocate(size_bytes, item_bytes))
             .map_err(|error| raise(python, &error))?;
+        let region = Arc::new(region);
+        let address = region.base() as usize;
+        let live = LiveAllocation { label, bytes: size_bytes, address, region: Arc::downgrade(&region) };
         let number = {
             let mut state = self.live.lock();
             state.made += 1;
             let number = state.made;
-            state.allocations.insert(number, (label, size_bytes));
+            state.allocations.insert(number, live);
             number
         };
         Ok(Allocation::new(region, size_bytes as usize, number, Arc::clone(&self.live)))
@@ -204,7 +219,35 @@ impl Engine {
     }
 
     fn live(&self) -> Vec<(String, u64)> {
-        self.live.lock().allocations.values().cloned().collect()
+        let state = self.live.lock();
+        state.allocations.values().map(|live| (live.label.clone(), live.bytes)).collect()
+    }
+
+    fn fault_in(&self, python: Python<'_>, address: usize, size_bytes: usize) -> PyResult<bool> {
+        self.pager(python)?;
+        let found = {
+            let state = self.live.lock();
+            state.allocations.values().find_map(|live| {
+                let offset = address.checked_sub(live.address)?;
+                let is_inside = offset.checked_add(size_bytes)? as u64 <= live.bytes;
+                // One that is going may have left its addresses to another.
+                is_inside.then(|| Some((live.region.upgrade()?, live.label.clone(), offset)))?
+            })
+        };
+        let Some((region, label, offset)) = found else { return Ok(false) };
+        fault_in(python, &region, &label, offset, size_bytes)?;
+        Ok(true)
+    }
+
+    fn fault_in_all(&self, python: Python<'_>) -> PyResult<()> {
+        self.pager(python)?;
+        let all: Vec<_> = self.live.lock().allocations.values().cloned().collect();
+        for live in all {
+            if let Some(region) = live.region.upgrade() {
+                fault_in(python, &region, &live.label, 0, live.bytes as usize)?;
+            }
+        }
+        Ok(())
     }
 
     fn reclaim(&self, python: Python<'_>, pages: u64) -> PyResult<u64> {
@@ -226,6 +269,40 @@ impl Engine {
     fn close(&self, python: Python<'_>) -> bool {
         python.detach(|| self.end())
     }
+}
+
+/// Brings in the pages of a part of an allocation; a loss is a `PageLost` that names it.
+fn fault_in(
+    python: Python<'_>,
+    region: &Region,
+    label: &str,
+    offset: usize,
+    size_bytes: usize,
+) -> PyResult<()> {
+    let mut first = (offset / PAGE_BYTES) as u32;
+    let end = (offset + size_bytes).div_ceil(PAGE_BYTES) as u32;
+    while first < end {
+        let count = FAULT_IN_PAGES.min(end - first);
+        python.detach(|| region.fault_in(first, count)).map_err(|error| {
+            let error = match error {
+                FaultInError::Lost { page, loss } => {
+                    let offset = page as usize * PAGE_BYTES;
+                    Error::PageLost(format!(
+                        "{label}: the page at byte offset {offset} is lost: {loss}; treat its contents as \
+                         damaged, compute or load them anew, and check the disk of the swap directory"
+                    ))
+                }
+                FaultInError::NoRoom => Error::OutOfSwap(format!(
+                    "{label}: no RAM can be freed to bring its pages in: the swap device is full or fails, \
+                     or pages are pinned"
+                )),
+            };
+            raise(python, &error)
+        })?;
+        python.check_signals()?;
+        first += count;
+    }
+    Ok(())
 }
 
 impl Engine {

@@ -11,6 +11,7 @@ pub fn raise(python: Python<'_>, error: &Error) -> PyErr {
         Error::UserfaultfdUnavailable(_) => "UserfaultfdUnavailable",
         Error::Device(..) => "DeviceError",
         Error::OutOfSwap(_) => "OutOfSwap",
+        Error::PageLost(_) => "PageLost",
         Error::Closed => "ClosedError",
     };
     let message = PyString::new(python, &error.to_string());

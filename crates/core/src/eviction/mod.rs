@@ -185,11 +185,3 @@ fn is_to_be_moved(core: &mut Core, page: PageNumber) -> bool {
     }
     !is_copy && !entry.busy
 }
-
-/// A page's only zpage is damaged.
-fn lose(core: &mut Core, page: PageNumber) {
-    let backing = core.pages.get(page).backing;
-    core.frontswap.zcache.remove(backing, &mut core.budget);
-    core.counters.lost_pages += 1;
-    core.pages.set(page, Entry { state: State::Lost, busy: false, backing: Backing::None, frame: 0 });
-}

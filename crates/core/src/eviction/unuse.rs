@@ -8,6 +8,7 @@
 
 use crate::budget::Use;
 use crate::engine::Core;
+use crate::loss::Loss;
 use crate::page::{PAGE_BYTES, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::swap_cache::StagingSlot;
@@ -136,7 +137,7 @@ impl Unuse {
             }
             if item.result == Result::Corrupt {
                 self.release.push(item.staging);
-                super::lose(core, item.page);
+                core.lose(item.page, Loss::CorruptZpage);
                 continue;
             }
             core.frontswap.zcache.remove(entry.backing, &mut core.budget);

@@ -4,6 +4,7 @@
 
 use super::Decision;
 use crate::engine::Core;
+use crate::loss::Loss;
 use crate::page::{BATCH, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::shadow;
@@ -129,7 +130,7 @@ impl Writeback {
             let is_written = self.written.is_written(index);
             core.counters.pswpout += u64::from(is_written);
             if is_still_here && item.is_corrupt {
-                super::lose(core, item.page);
+                core.lose(item.page, Loss::CorruptZpage);
                 core.swap_map.give_back(slot);
                 self.has_helped = true;
             } else if !is_written {

@@ -21,12 +21,12 @@ pub mod readahead;
 use crate::budget::Use;
 use crate::engine::Core;
 use crate::eviction;
+use crate::loss::Loss;
 use crate::page::{BATCH, PAGE_BYTES, PageNumber, ZEROS};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::lists::List;
 use crate::reclaim::{Reclaim, Step, shadow};
 use crate::swap_cache::StagingSlot;
-use crate::swap_device::Loss;
 use crate::swap_device::fetch::{self, Fetch, Source};
 use crate::task::{Next, Task, Workspace};
 use crate::world::World;
@@ -298,7 +298,7 @@ impl FaultTask {
             }
             Plan::Poison => {
                 core.pages.set_busy(self.page, false);
-                self.outcome = Outcome::Lost(self.loss.unwrap_or(Loss::Earlier));
+                self.outcome = Outcome::Lost(Loss::from_bits(core.pages.get(self.page).frame));
                 Next::Done
             }
             Plan::Unprotect => {
@@ -389,12 +389,7 @@ impl FaultTask {
     /// not be read back.
     fn commit_nothing_brought(&mut self, core: &mut Core) -> Next {
         let Some(loss) = self.loss else { return self.go(Phase::Plan, Next::Wait) };
-        let entry = core.pages.get(self.page);
-        core.drop_copy(entry.backing);
-        let lost = Entry { state: State::Lost, busy: false, backing: Backing::None, frame: 0 };
-        core.pages.set(self.page, lost);
-        core.counters.lost_pages += 1;
-        core.counters.device_read_errors += u64::from(matches!(loss, Loss::Unreadable(_)));
+        core.lose(self.page, loss);
         // The next round poisons it.
         self.go(Phase::Plan, Next::Again)
     }

@@ -6,25 +6,13 @@ use super::seal::{Identity, Tag};
 use super::swap_map::{Slot, SwapMap};
 use super::transfer::read_pages;
 use super::unit_map::Packed;
+use crate::loss::Loss;
 use crate::page::{BATCH, PAGE_BYTES, Page, PageNumber, bytes_of};
 use crate::page_table::Backing;
 use crate::world::World;
 use crate::zcache::codec::{Compressor, Corrupt};
 use crate::zcache::pool::ZpageHeader;
 use crate::zcache::pool::layout::UnitLayout;
-
-/// Why a page could not be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// The device did not read it, with this error number of the system's.
-    Unreadable(i32),
-    /// What the device read is not what was written.
-    CorruptSlot,
-    /// Its zpage is not what was stored.
-    CorruptZpage,
-    /// It was lost before.
-    Earlier,
-}
 
 #[derive(Clone, Copy)]
 struct Piece {

@@ -15,7 +15,6 @@ pub mod unit_map;
 use std::fmt;
 
 use crate::page::Page;
-pub use fetch::Loss;
 use swap_map::Slot;
 
 /// An operation on the device failed, after all that could be retried was.
