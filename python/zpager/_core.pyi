@@ -24,7 +24,8 @@ class Engine:
         codec: str,
         pool: str,
         policy: str,
-        pool_limit_bytes: int,
+        pool_limit_bytes: int | None,
+        reserve_bytes: int | None,
         eviction: str,
         faults: str,
         readahead_pages: int,
@@ -36,6 +37,9 @@ class Engine:
         `codec` is "lz4" or "zstd", `pool` "zsmalloc" or "zbud", `policy` "frame-lru", "second-chance",
         "sieve", "s3-fifo" or "frame-aware", `eviction` "unuse", "writeback", "intact" or
         "none", `faults` "thread" or "signal", `io` "auto", "io_uring" or "threads".
+
+        `pool_limit_bytes` of None lets the pool take as much RAM as saves the most time, `reserve_bytes` of
+        None is the smallest reserve.
 
         Raises UserfaultfdUnavailable if the machine does not allow it, DeviceError if the swap file cannot be
         had, and ConfigurationError for arguments out of range, or if `io` is "io_uring" and the machine does

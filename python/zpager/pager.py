@@ -69,7 +69,9 @@ class Pager:
       longest ago; `"second-chance"`: the oldest ones most of whose pages were not wanted (zswap's LRU);
       `"sieve"` and `"s3-fifo"`: FIFO queues that sift out early what is wanted once; `"frame-aware"`: of the
       least recently used few those that free the most memory for their pages.
-    - `pool_limit`: how large the pool may grow; a per cent is a share of `ram`.
+    - `pool_limit`: how large the pool may grow; a per cent is a share of `ram`. `"auto"` moves the border
+      between resident pages and pool to where the next page frame saves more time.
+    - `reserve`: how much of `ram` is kept for making room. Default: as little as lets eviction always go on.
     - `eviction`: how a full pool makes room. `"intact"`: its coldest frames go to the swap file as they are,
       compressed; `"writeback"`: their pages are decompressed and written at once, as by zswap; `"unuse"`:
       they are decompressed into the swap cache and written from there, as in the RFC; `"none"`: not at all,
@@ -95,8 +97,8 @@ class Pager:
     """The budget of RAM, in bytes."""
     swap_bytes: Final[int]
     """The size of the swap file, in bytes."""
-    pool_limit_bytes: Final[int]
-    """How large the compressed pool may grow, in bytes."""
+    pool_limit_bytes: Final[int | None]
+    """How large the compressed pool may grow, in bytes; None if it finds its own limit."""
     swap_directory: Final[str]
     """The directory of the swap file (which is unlinked, so it has no name)."""
 
@@ -110,7 +112,8 @@ class Pager:
         policy: Policy = "frame-lru",
         eviction: Eviction = "unuse",
         faults: Faults = "thread",
-        pool_limit: Size = "50%",
+        pool_limit: Size | Literal["auto"] = "50%",
+        reserve: Size | None = None,
         swap_dir: str | os.PathLike[str] | None = None,
         shuffle: bool = True,
         readahead_pages: int = 32,
@@ -119,8 +122,10 @@ class Pager:
     ) -> None:
         """Reserve the swap file and start the engine; see the class for the arguments."""
         self.ram_bytes = _size("ram", ram)
-        self.pool_limit_bytes = _size("pool_limit", pool_limit, whole=self.ram_bytes)
-        if self.pool_limit_bytes > self.ram_bytes:
+        self.pool_limit_bytes = (
+            None if pool_limit == "auto" else _size("pool_limit", pool_limit, whole=self.ram_bytes)
+        )
+        if self.pool_limit_bytes is not None and self.pool_limit_bytes > self.ram_bytes:
             raise ConfigurationError(
                 f"pool_limit={pool_limit!r} is {format_size(self.pool_limit_bytes)}, more than "
                 f"ram={format_size(self.ram_bytes)}, of which the pool is a part; give a share such as '50%'"
@@ -158,6 +163,7 @@ class Pager:
             pool=pool,
             policy=policy,
             pool_limit_bytes=self.pool_limit_bytes,
+            reserve_bytes=None if reserve is None else _size("reserve", reserve, whole=self.ram_bytes),
             eviction=eviction,
             faults=faults,
             readahead_pages=readahead_pages,
@@ -343,9 +349,10 @@ class Pager:
 
     def __repr__(self) -> str:
         """What was understood, every size in units and in bytes."""
+        pool_limit = "auto" if self.pool_limit_bytes is None else _both(self.pool_limit_bytes)
         return (
             f"<zpager.Pager ram={_both(self.ram_bytes)}, swap={_both(self.swap_bytes)} in "
-            f"{self.swap_directory}, pool_limit={_both(self.pool_limit_bytes)}, {self._choices}, "
+            f"{self.swap_directory}, pool_limit={pool_limit}, {self._choices}, "
             f"{'closed' if self._closed else 'open'}>"
         )
 

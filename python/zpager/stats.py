@@ -44,6 +44,8 @@ class Stats:
     """Pages out of the program's sight, but still uncompressed in RAM."""
     pool_bytes: int = field(metadata=_GAUGE)
     """Page frames of zcache's pool."""
+    pool_limit_bytes: int = field(metadata=_GAUGE)
+    """How large the pool may grow now; with pool_limit="auto" it changes."""
     reserve_bytes: int = field(metadata=_GAUGE)
     """Frames kept back, so that eviction can always take its next step."""
     metadata_bytes: int = field(metadata=_GAUGE)
@@ -277,7 +279,11 @@ class Stats:
                 [
                     self._share("resident", self.resident_bytes, "mapped by the program"),
                     self._share("swap cache", self.swap_cache_bytes, "on its way, uncompressed"),
-                    self._share("zcache pool", self.pool_bytes, f"{self.pers_pageframes:,} frames"),
+                    self._share(
+                        "zcache pool",
+                        self.pool_bytes,
+                        f"{self.pers_pageframes:,} frames, at most {format_size(self.pool_limit_bytes)}",
+                    ),
                     self._share("reserve", self.reserve_bytes, "kept for eviction"),
                     self._share("metadata", self.metadata_bytes, "page tables of the pager"),
                     self._share("buffers", self.buffers_bytes, "batches, codec contexts, stacks"),

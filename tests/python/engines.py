@@ -33,6 +33,7 @@ def make_engine(ram_bytes: int = 8 * MIB, swap_bytes: int = 32 * MIB, **changes:
         "pool": "zsmalloc",
         "policy": "frame-lru",
         "pool_limit_bytes": ram_bytes // 4,
+        "reserve_bytes": None,
         "eviction": "unuse",
         "faults": "thread",
         "readahead_pages": 32,

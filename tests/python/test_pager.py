@@ -148,6 +148,8 @@ def test_more_than_ram_comes_back_as_it_was(pager: zpager.Pager) -> None:
         {"io": "threads"},
         {"io": "threads", "faults": "signal", "eviction": "none"},
         {"pool_limit": "4MiB"},
+        {"pool_limit": "auto"},
+        {"reserve": "1MiB"},
     ],
 )
 def test_every_option_keeps_the_contents(options: dict[str, Any]) -> None:
@@ -426,6 +428,8 @@ def test_the_default_of_swap_is_four_times_ram_and_at_most_half_of_what_is_free(
         ({"swap": -5}, "swap: -5 is -5 bytes"),
         ({"pool_limit": "101%"}, "more than ram=16 MiB"),
         ({"pool_limit": "0%"}, "pool_limit: '0%'"),
+        ({"reserve": 4096}, "to let eviction always go on"),
+        ({"reserve": "200%"}, "reserve="),
         ({"codec": "gzip"}, "codec='gzip': choose one of 'lz4', 'zstd'"),
         ({"pool": "z3fold"}, "pool='z3fold': choose one of 'zsmalloc', 'zbud'"),
         ({"eviction": "lru"}, "choose one of 'unuse', 'writeback', 'intact', 'none'"),

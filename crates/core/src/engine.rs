@@ -2,6 +2,7 @@
 
 use crate::budget::{Budget, Use};
 use crate::eviction::EvictionKind;
+use crate::eviction::border::Border;
 use crate::fault::readahead::Readahead;
 use crate::frontswap::{Frontswap, denial::Denial};
 use crate::loss::Loss;
@@ -46,8 +47,10 @@ pub struct Config {
     pub pool: PoolKind,
     /// Which of them are evicted first.
     pub policy: PolicyKind,
-    /// Frames that may hold zpages.
-    pub pool_limit_frames: u32,
+    /// Frames that may hold zpages; `None`: as many as save the most time.
+    pub pool_limit_frames: Option<u32>,
+    /// Frames that only those may take who make room.
+    pub reserve_frames: u32,
     /// What happens when the pool is full.
     pub eviction: EvictionKind,
     /// Pages that a sequential fault brings at once, at most [`BATCH`].
@@ -57,9 +60,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// The least RAM, besides buffers, that lets eviction always go on: the reserve, and room
-    /// for a few batches above it.
-    pub const RAM_FRAMES_MIN: u32 = Watermarks::RESERVE_FRAMES + 8 * BATCH as u32;
+    /// The smallest reserve that lets eviction always go on: what one step of it can need before it
+    /// gives anything back. That is a frame for each zpage of a unit, and the frames of one new zspage
+    /// for each page of a batch, since no two of them need to be of one size class; half of them, since
+    /// the other half of the batch can be written to the device.
+    pub const RESERVE_FRAMES_MIN: u32 = ZPAGES_PER_UNIT_MAX as u32 + BATCH as u32 / 2;
+
+    /// The least RAM, besides buffers and reserve: room for a few batches.
+    pub const RAM_FRAMES_MIN: u32 = 8 * BATCH as u32;
 
     /// The most RAM that an entry of the page table can name.
     pub const RAM_FRAMES_MAX: u32 = FRAME_LIMIT - 1;
@@ -119,6 +127,12 @@ pub struct Core {
     pub counters: Counters,
     /// Pages that left resident memory; the age of a shadow is counted in these.
     pub evictions: u64,
+    /// Pages that eviction took from the pool; the same for theirs.
+    pub pool_evictions: u64,
+    /// Where the pool's limit is, if it finds its own place.
+    pub border: Border,
+    /// Eviction has begun and has not made its room yet.
+    pub is_evicting: bool,
     /// Commits so far: whoever waits is woken when this changes.
     pub commits: u64,
     /// Resident frames in the budget whose pages are not in the lists yet.
@@ -135,7 +149,7 @@ impl Core {
             pages: PageTable::new(config.window_pages),
             regions: Regions::default(),
             budget: Budget::new(config.ram_frames),
-            watermarks: Watermarks::new(config.ram_frames),
+            watermarks: Watermarks::new(config.ram_frames, config.reserve_frames),
             lists: Lists::new(config.ram_frames),
             swap_cache: SwapCache::new(staging_slots),
             frontswap: Frontswap {
@@ -151,6 +165,9 @@ impl Core {
             write_ahead: Readahead::default(),
             counters: Counters::default(),
             evictions: 0,
+            pool_evictions: 0,
+            border: Border::new(config.ram_frames),
+            is_evicting: false,
             commits: 0,
             arriving: 0,
             window_high: 0,
@@ -185,11 +202,12 @@ impl Core {
 
     /// The pool gets what it may have, but never all: without room for resident pages no fault
     /// could end.
-    fn limit_pool(&mut self) {
+    pub fn limit_pool(&mut self) {
         let spoken_for =
             self.budget.used(Use::Metadata) + self.budget.used(Use::Buffers) + self.watermarks.min;
+        let limit = self.config.pool_limit_frames.unwrap_or(self.border.limit_frames());
         let most = (self.config.ram_frames.saturating_sub(spoken_for) as f64 * POOL_SHARE_MAX) as u32;
-        self.frontswap.zcache.pool.arena_mut().set_limit(self.config.pool_limit_frames.min(most));
+        self.frontswap.zcache.pool.arena_mut().set_limit(limit.min(most));
     }
 
     /// A task has committed.

@@ -70,8 +70,10 @@ pub struct Options {
     pub pool: PoolKind,
     /// Which of them are evicted first.
     pub policy: PolicyKind,
-    /// RAM that may hold zpages, in bytes.
-    pub pool_limit_bytes: u64,
+    /// RAM that may hold zpages, in bytes; `None`: as much as saves the most time.
+    pub pool_limit_bytes: Option<u64>,
+    /// RAM that only those may take who make room, in bytes; `None`: as little as is safe.
+    pub reserve_bytes: Option<u64>,
     /// What happens when that is full.
     pub eviction: EvictionKind,
     /// How faults are told.
@@ -105,6 +107,10 @@ pub struct Snapshot {
     pub slots_used: u32,
     /// Bytes of tables.
     pub metadata_bytes: u64,
+    /// Frames that the pool may have now.
+    pub pool_limit_frames: u32,
+    /// Frames that are kept for those who make room.
+    pub reserve_frames: u32,
 }
 
 struct State {
@@ -344,6 +350,8 @@ impl Pager {
             zpage_bytes: zcache.pool.zpage_bytes(),
             slots_used: core.swap_map.used(),
             metadata_bytes: core.metadata_bytes(),
+            pool_limit_frames: zcache.pool.arena().limit(),
+            reserve_frames: core.config.reserve_frames,
         }
     }
 
@@ -618,7 +626,16 @@ fn new_sealer(encrypt: bool) -> io::Result<Sealer> {
 fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
     let pages = |bytes: u64| u32::try_from(bytes / PAGE_BYTES as u64).unwrap_or(u32::MAX);
     let ram_frames = pages(options.ram_bytes);
-    let frames_min = buffer_frames + Config::RAM_FRAMES_MIN;
+    let reserve_frames = options.reserve_bytes.map_or(Config::RESERVE_FRAMES_MIN, pages);
+    if reserve_frames < Config::RESERVE_FRAMES_MIN || reserve_frames > ram_frames {
+        return Err(Error::Configuration(format!(
+            "reserve={} bytes: it takes {} bytes to let eviction always go on, and ram is {} bytes",
+            u64::from(reserve_frames) * PAGE_BYTES as u64,
+            u64::from(Config::RESERVE_FRAMES_MIN) * PAGE_BYTES as u64,
+            options.ram_bytes,
+        )));
+    }
+    let frames_min = buffer_frames + reserve_frames + Config::RAM_FRAMES_MIN;
     if ram_frames < frames_min || ram_frames > Config::RAM_FRAMES_MAX {
         return Err(Error::Configuration(format!(
             "ram={} bytes: with these options a pager works with {} bytes at least and {} bytes at most",
@@ -656,7 +673,8 @@ fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
         window_pages,
         pool: options.pool,
         policy: options.policy,
-        pool_limit_frames: pages(options.pool_limit_bytes),
+        pool_limit_frames: options.pool_limit_bytes.map(pages),
+        reserve_frames,
         eviction: options.eviction,
         readahead_pages: options.readahead_pages.max(1),
         is_encrypted: options.encrypt,

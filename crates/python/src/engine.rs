@@ -92,7 +92,7 @@ fn parse<T: FromStr>(python: Python<'_>, name: &str, value: &str, choices: &str)
 impl Engine {
     #[new]
     #[pyo3(signature = (*, ram_bytes, swap_bytes, swap_directory, codec, pool, policy, pool_limit_bytes,
-                        eviction, faults, readahead_pages, encrypt, io))]
+                        reserve_bytes, eviction, faults, readahead_pages, encrypt, io))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword")]
     fn new(
         python: Python<'_>,
@@ -102,7 +102,8 @@ impl Engine {
         codec: &str,
         pool: &str,
         policy: &str,
-        pool_limit_bytes: u64,
+        pool_limit_bytes: Option<u64>,
+        reserve_bytes: Option<u64>,
         eviction: &str,
         faults: &str,
         readahead_pages: u32,
@@ -130,6 +131,7 @@ impl Engine {
                 "\"frame-lru\", \"second-chance\", \"sieve\", \"s3-fifo\", \"frame-aware\"",
             )?,
             pool_limit_bytes,
+            reserve_bytes,
             eviction: parse(python, "eviction", eviction, "\"unuse\", \"writeback\", \"intact\", \"none\"")?,
             faults,
             readahead_pages,
@@ -188,6 +190,7 @@ impl Engine {
             ("reserve_bytes", reserve),
             ("metadata_bytes", snapshot.metadata_bytes),
             ("buffers_bytes", buffers),
+            ("pool_limit_bytes", bytes(snapshot.pool_limit_frames)),
             ("managed_bytes", bytes(snapshot.managed_pages)),
             ("swap_bytes", self.options.swap_bytes),
             ("swap_used_bytes", bytes(snapshot.slots_used)),

@@ -188,7 +188,7 @@ impl Intact {
             let index = core.frontswap.zcache.pool.index_in_unit(handle);
             let backing = Backing::Packed(Packed { unit: first, index });
             core.frontswap.zcache.remove(entry.backing, &mut core.budget);
-            let frame = shadow::of_long_ago(core);
+            let frame = shadow::of_pool(core);
             core.pages.set(page, Entry { state: State::Device, busy: false, backing, frame });
             moved += 1;
         }

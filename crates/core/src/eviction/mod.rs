@@ -3,6 +3,7 @@
 //! refuses, and whatever comes next goes to the slow device. [`repack`] gets slots back from what
 //! [`intact`] has written.
 
+pub mod border;
 mod intact;
 pub(crate) mod repack;
 mod unuse;
@@ -42,14 +43,16 @@ impl FromStr for EvictionKind {
     }
 }
 
-/// Frames below the pool's limit at which eviction starts, so that the next batch finds room.
-/// A quarter of the batch's size: what compresses worse than that wins little by staying.
-const HEADROOM_FRAMES: u32 = BATCH as u32 / 2;
+/// Frames below the pool's limit at which eviction starts, so that the next batch finds room whatever
+/// it compresses to; it goes on until there is twice as much. A small pool keeps a smaller part free.
+fn headroom_frames(core: &Core) -> u32 {
+    (BATCH as u32).min(core.frontswap.zcache.pool.arena().limit() / 8)
+}
 
 /// Whether the pool could not take the next batch.
 pub fn is_full(core: &Core) -> bool {
     let arena = core.frontswap.zcache.pool.arena();
-    arena.in_use() + HEADROOM_FRAMES > arena.limit()
+    arena.in_use() + headroom_frames(core) > arena.limit()
 }
 
 /// Whether zcache can take a page more, now or after it has made room.
@@ -57,14 +60,26 @@ pub fn has_room(core: &Core) -> bool {
     core.config.eviction != EvictionKind::None || !is_full(core)
 }
 
+/// Whether a full pool is about to have room, so that a page that was refused should wait for it
+/// rather than go to the slow device: the page that was used last must not be the first to go there.
+pub fn makes_room(core: &Core) -> bool {
+    core.config.eviction != EvictionKind::None && core.swap_map.has_room()
+}
+
 /// Whether the coldest unit should go now. When nothing else is left to go and a fault waits for a
 /// frame, it goes in any case.
-pub fn is_due(core: &Core) -> bool {
+pub fn is_due(core: &mut Core) -> bool {
+    let arena = core.frontswap.zcache.pool.arena();
+    if is_full(core) {
+        core.is_evicting = true;
+    } else if arena.in_use() + 2 * headroom_frames(core) <= arena.limit() {
+        core.is_evicting = false;
+    }
     // What was taken out already has to reach the device before more is.
     let is_keeping_up = core.swap_cache.unused() < BATCH as u32;
     // Without a slot for them its pages could only come back.
     let has_slots = core.swap_map.has_room();
-    core.config.eviction != EvictionKind::None && is_full(core) && is_keeping_up && has_slots
+    core.config.eviction != EvictionKind::None && core.is_evicting && is_keeping_up && has_slots
 }
 
 /// What came of planning.

@@ -138,7 +138,7 @@ impl Writeback {
             } else if is_still_here {
                 core.frontswap.zcache.remove(entry.backing, &mut core.budget);
                 core.swap_map.set_tag(slot, &item.tag);
-                let frame = shadow::of_long_ago(core);
+                let frame = shadow::of_pool(core);
                 let backing = Backing::Slot(slot);
                 core.pages.set(item.page, Entry { state: State::Device, busy: false, backing, frame });
                 core.counters.zswpwb += 1;

@@ -21,6 +21,7 @@ pub mod readahead;
 use crate::budget::Use;
 use crate::engine::Core;
 use crate::eviction;
+use crate::eviction::border::{self, Found};
 use crate::loss::Loss;
 use crate::page::{BATCH, PAGE_BYTES, PageNumber, ZEROS};
 use crate::page_table::{Backing, Entry, State};
@@ -99,6 +100,8 @@ pub struct FaultTask {
     was_mapped: bool,
     /// When it was first looked at.
     began_us: Option<u64>,
+    /// When what is carried out was planned.
+    planned_us: u64,
     phase: Phase,
     plan: Plan,
     /// The pages from `page` on.
@@ -128,6 +131,7 @@ impl FaultTask {
             access: Access::Read,
             was_mapped: false,
             began_us: None,
+            planned_us: 0,
             phase: Phase::Plan,
             plan: Plan::Wake,
             items: Vec::with_capacity(BATCH),
@@ -309,7 +313,7 @@ impl FaultTask {
                 Next::Done
             }
             Plan::Restore { slot, by_move } => self.commit_restore(core, slot, by_move),
-            Plan::Zero | Plan::Load | Plan::Read => self.commit_bring(core),
+            Plan::Zero | Plan::Load | Plan::Read => self.commit_bring(core, now_us),
         };
         if next == Next::Done {
             return self.finish(core, now_us);
@@ -342,7 +346,7 @@ impl FaultTask {
         Next::Done
     }
 
-    fn commit_bring(&mut self, core: &mut Core) -> Next {
+    fn commit_bring(&mut self, core: &mut Core, now_us: u64) -> Next {
         let planned = self.items.len();
         core.arriving -= planned as u32;
         core.budget.give_back(Use::Resident, (planned - self.brought) as u32);
@@ -371,6 +375,14 @@ impl FaultTask {
         }
         if self.brought == 0 {
             return self.commit_nothing_brought(core);
+        }
+        let found = match self.plan {
+            Plan::Load => Some(Found::Zcache),
+            Plan::Read => Some(Found::Device),
+            _ => None,
+        };
+        if let Some(found) = found {
+            border::refaulted(core, self.items[0].before.frame, found, now_us - self.planned_us);
         }
         let by_source = match self.plan {
             Plan::Zero => &mut core.counters.faults_zero,
@@ -428,7 +440,10 @@ impl Task for FaultTask {
     fn locked(&mut self, core: &mut Core, now_us: u64) -> Next {
         let began_us = *self.began_us.get_or_insert(now_us);
         match self.phase {
-            Phase::Plan => self.plan(core),
+            Phase::Plan => {
+                self.planned_us = now_us;
+                self.plan(core)
+            }
             Phase::Commit => self.commit(core, now_us),
             Phase::Release(slot) => {
                 core.swap_cache.give_slot_back(slot);

@@ -13,6 +13,15 @@ use crate::zcache::pool::Refusal;
 use crate::zcache::{Loaded, Prepared, Zcache};
 use denial::Denial;
 
+/// Why a page was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It must go to the device: it is denied, or compresses poorly, or RAM has no frame.
+    Now,
+    /// The pool is at its limit.
+    WhileFull,
+}
+
 /// See the module's description.
 pub struct Frontswap {
     /// What is behind the door.
@@ -22,32 +31,32 @@ pub struct Frontswap {
 }
 
 impl Frontswap {
-    /// Offers a page to zcache. `None`: refused, and the page must go to the swap device. The
-    /// caller has no older copy of the page: writing it anew has invalidated that.
+    /// Offers a page to zcache. The caller has no older copy of the page: writing it anew has
+    /// invalidated that.
     pub fn store(
         &mut self,
         page: PageNumber,
         prepared: Prepared<'_>,
         budget: &mut Budget,
         counters: &mut Counters,
-    ) -> Option<Backing> {
-        let refusal = if self.denial.clear(page) {
-            &mut counters.denials
+    ) -> Result<Backing, Refused> {
+        let (count, refused) = if self.denial.clear(page) {
+            (&mut counters.denials, Refused::Now)
         } else {
             match self.zcache.store(page, prepared, budget) {
                 Ok(backing) => {
                     counters.succ_stores += 1;
                     counters.zswpout += 1;
-                    return Some(backing);
+                    return Ok(backing);
                 }
-                Err(Refusal::CompressPoor) => &mut counters.reject_compress_poor,
-                Err(Refusal::PoolLimit) => &mut counters.pool_limit_hit,
-                Err(Refusal::NoFrame) => &mut counters.reject_alloc_fail,
+                Err(Refusal::CompressPoor) => (&mut counters.reject_compress_poor, Refused::Now),
+                Err(Refusal::PoolLimit) => (&mut counters.pool_limit_hit, Refused::WhileFull),
+                Err(Refusal::NoFrame) => (&mut counters.reject_alloc_fail, Refused::Now),
             }
         };
-        *refusal += 1;
+        *count += 1;
         counters.failed_stores += 1;
-        None
+        Err(refused)
     }
 
     /// Looks a page up for the program; its zpage is copied to the start of `into`.

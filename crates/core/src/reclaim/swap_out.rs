@@ -7,6 +7,8 @@
 
 use crate::budget::Use;
 use crate::engine::Core;
+use crate::eviction;
+use crate::frontswap::Refused;
 use crate::page::{BATCH, Page, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::shadow;
@@ -171,12 +173,16 @@ impl SwapOut {
             };
             let Core { frontswap, budget, counters, .. } = core;
             match frontswap.store(item.page, prepared, budget, counters) {
-                Some(backing) => {
+                Ok(backing) => {
                     let frame = shadow::of_now(core);
                     core.pages.set(item.page, Entry { state: State::Zcache, busy: false, backing, frame });
                     self.leave(core, item.staging);
                 }
-                None => self.writes.push(Write {
+                Err(Refused::WhileFull) if eviction::makes_room(core) => {
+                    core.swap_cache.put_back(item.staging);
+                    self.kept += 1;
+                }
+                Err(_) => self.writes.push(Write {
                     staging: item.staging,
                     page: item.page,
                     identity: Identity { slot: Slot(0), generation: 0, owner: Some(item.page) },
@@ -242,7 +248,7 @@ impl SwapOut {
                     let waited_us = (now_us as u32).wrapping_sub(unused_us);
                     core.counters.unuse_to_write_us.record(waited_us.into());
                     core.counters.written_back_pages += 1;
-                    shadow::of_long_ago(core)
+                    shadow::of_pool(core)
                 } else {
                     shadow::of_now(core)
                 };

@@ -63,7 +63,8 @@ impl Scenario {
     /// The scenario of a seed: small memory, everything else by chance.
     pub fn of_seed(seed: u64) -> Self {
         let random = &mut Random::new(seed);
-        let ram_frames = Config::RAM_FRAMES_MIN + random.below(300);
+        let reserve_frames = Config::RESERVE_FRAMES_MIN + random.choose(&[0, 0, 100]);
+        let ram_frames = reserve_frames + Config::RAM_FRAMES_MIN + random.below(300);
         let swap_slots = random.choose(&[50, 100, 300, 700, 1500]);
         let fails = random.one_in(2);
         let is_full = random.one_in(4);
@@ -75,7 +76,10 @@ impl Scenario {
                 swap_slots,
                 window_pages: 2 * (ram_frames + swap_slots),
                 pool: random.choose(&[PoolKind::Zbud, PoolKind::Zsmalloc]),
-                pool_limit_frames: ram_frames * random.choose(&[5, 8, 15, 30, 50, 90]) / 100,
+                pool_limit_frames: random
+                    .choose(&[Some(5), Some(8), Some(15), Some(30), Some(50), Some(90), None])
+                    .map(|percent: u32| ram_frames * percent / 100),
+                reserve_frames,
                 eviction: random.choose(&[
                     EvictionKind::None,
                     EvictionKind::Unuse,
