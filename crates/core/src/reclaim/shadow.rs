@@ -29,7 +29,7 @@ pub fn of_now(core: &mut Core) -> u32 {
 /// The shadow of a page that leaves the pool now.
 pub fn of_pool(core: &mut Core) -> u32 {
     core.pool_evictions += 1;
-    FROM_POOL | core.pool_evictions as u32 % FROM_POOL
+    FROM_POOL | (core.pool_evictions as u32 % FROM_POOL)
 }
 
 /// What a page with this shadow has left.

@@ -34,6 +34,8 @@ const PROGRAMS: usize = 4;
 const REGIONS_MAX: usize = 6;
 /// A program's own half steps after which what it does should have come to its end.
 const STUCK_AFTER: u32 = 20_000;
+/// What a panic begins with when a program does not get on.
+pub const STANDSTILL: &str = "a program is stuck";
 /// Half steps after which everybody should have come to rest when nothing new is begun.
 const REST_WITHIN: u32 = 200_000;
 
@@ -301,7 +303,7 @@ impl Simulation {
         let Core { budget, swap_map, swap_cache, counters, .. } = &self.core;
         assert!(
             self.programs[program].age < STUCK_AFTER,
-            "a program is stuck: {budget:?}, {} slots of {}, {} in the swap cache, {counters:#?}",
+            "{STANDSTILL}: {budget:?}, {} slots of {}, {} in the swap cache, {counters:#?}",
             swap_map.used(),
             swap_map.slot_count(),
             swap_cache.length(),
