@@ -8,7 +8,7 @@ use crate::engine::Core;
 use crate::page::{Page, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::swap_cache::StagingSlot;
-use crate::swap_device::fetch::{self, Fetch};
+use crate::swap_device::fetch::{self, Fetch, Source};
 use crate::swap_device::swap_map::Slot;
 use crate::swap_device::unit_map::{Packed, PackedUnit};
 use crate::task::Workspace;
@@ -92,7 +92,8 @@ impl Repack {
             Round::Stage => {
                 for item in &mut self.items {
                     let page: &mut Page = &mut pages[0];
-                    let zpage = self.fetch.zpage(item.packed.index, bytes).expect("it was there");
+                    let source = Source::in_only_unit(item.packed.index);
+                    let (_, zpage) = self.fetch.zpage(source, bytes).expect("it was there");
                     item.is_staged = fetch::decompress(item.page, &item.header, zpage, compressor, page)
                         .is_ok()
                         && world.memory.stage(item.staging, page);

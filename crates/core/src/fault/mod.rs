@@ -32,7 +32,7 @@ use crate::swap_device::fetch::{self, Fetch, Source};
 use crate::task::{Next, Task, Workspace};
 use crate::world::World;
 use crate::zcache::codec::CodecKind;
-use crate::zcache::{Loaded, same_filled};
+use crate::zcache::{Loaded, Prepared, same_filled};
 
 /// What the program was about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -363,14 +363,12 @@ impl FaultTask {
             let is_recent = is_refault && shadow::is_recent(core, item.before.frame);
             core.counters.refaults += u64::from(is_refault);
             core.counters.activations += u64::from(is_recent);
-            let mut backing = now.backing;
-            // A page that is wanted again soon is worth a place in zcache when it leaves: with a
-            // copy on the device it would go back there.
-            let belongs_in_zcache = is_recent && matches!(self.plan, Plan::Read) && eviction::has_room(core);
-            if !self.protects() || belongs_in_zcache {
-                core.drop_copy(backing);
-                backing = Backing::None;
-            }
+            let backing = if self.protects() {
+                if is_refault { self.copy_to_keep(core, item) } else { now.backing }
+            } else {
+                core.drop_copy(now.backing);
+                Backing::None
+            };
             core.make_resident(page, backing, if is_recent { List::Active } else { List::Inactive });
         }
         if self.brought == 0 {
@@ -395,6 +393,32 @@ impl FaultTask {
         *by_source += 1;
         core.counters.readahead_pages += self.brought as u64 - 1;
         Next::Done
+    }
+
+    /// Which copy the page that has come back keeps. One that is wanted again while zcache would still
+    /// have had it is worth a place there: with a copy on the device it would go back to that when
+    /// it leaves. A zpage goes to the pool as it is; a page that was written uncompressed keeps no
+    /// copy.
+    fn copy_to_keep(&self, core: &mut Core, item: &Item) -> Backing {
+        let backing = core.pages.get(self.page).backing;
+        let From::Device(source) = item.from else { return backing };
+        let would_be_there =
+            shadow::distance(core, item.before.frame) <= core.frontswap.zcache.pool.zpage_count();
+        if !would_be_there || !eviction::has_room(core) {
+            return backing;
+        }
+        let Some((header, bytes)) = self.fetch.zpage(source, &self.workspace.bytes) else {
+            core.drop_copy(backing);
+            return Backing::None;
+        };
+        let Core { frontswap, budget, counters, .. } = core;
+        match frontswap.store(self.page, Prepared::Zpage(header, bytes), budget, counters) {
+            Ok(stored) => {
+                core.drop_copy(backing);
+                stored
+            }
+            Err(_) => backing,
+        }
     }
 
     /// Either the system had no memory, and the page is still where it was, or the page could

@@ -36,17 +36,21 @@ impl Unmap {
         self.dirty.clear();
         self.moved = 0;
         core.lists.balance(BATCH as u32);
-        for _ in 0..SCAN_MAX {
+        for turn in 0..SCAN_MAX {
             if self.clean.len() + self.dirty.len() == most.min(BATCH) {
                 break;
             }
-            let oldest =
-                core.lists.take_oldest(List::Inactive).or_else(|| core.lists.take_oldest(List::Active));
-            let Some(node) = oldest else { break };
+            // Where only clean pages can leave, the inactive list may have none.
+            let lists = match has_staging_slot(core) || turn % 2 == 0 {
+                true => [List::Inactive, List::Active],
+                false => [List::Active, List::Inactive],
+            };
+            let oldest = lists.into_iter().find_map(|list| Some((core.lists.take_oldest(list)?, list)));
+            let Some((node, list)) = oldest else { break };
             let page = core.lists.page(node);
             let entry = core.pages.get(page);
             if entry.busy {
-                core.lists.put_back(node, List::Inactive);
+                core.lists.put_back(node, list);
             } else if entry.is_clean() {
                 self.clean.push(page);
                 core.pages.set_busy(page, true);
@@ -54,7 +58,7 @@ impl Unmap {
                 self.dirty.push((page, slot));
                 core.pages.set_busy(page, true);
             } else {
-                core.lists.put_back(node, List::Inactive);
+                core.lists.put_back(node, list);
             }
         }
         !(self.clean.is_empty() && self.dirty.is_empty())
@@ -106,7 +110,11 @@ impl Unmap {
     }
 }
 
-/// A slot for a page that leaves. The last ones are for unuse.
+/// Whether there is a slot for a page that leaves. The last ones are for unuse.
+fn has_staging_slot(core: &Core) -> bool {
+    core.swap_cache.free_slots() > ZPAGES_PER_UNIT_MAX as u32
+}
+
 fn take_staging_slot(core: &mut Core, page: PageNumber) -> Option<StagingSlot> {
-    (core.swap_cache.free_slots() > ZPAGES_PER_UNIT_MAX as u32).then(|| core.swap_cache.take_slot(page))?
+    has_staging_slot(core).then(|| core.swap_cache.take_slot(page))?
 }

@@ -33,6 +33,13 @@ pub struct Source {
     index: u8,
 }
 
+impl Source {
+    /// A place in the only unit that is fetched.
+    pub fn in_only_unit(index: u8) -> Self {
+        Source { piece: 0, index }
+    }
+}
+
 /// See the module's description.
 pub struct Fetch {
     slots: Vec<Slot>,
@@ -130,25 +137,37 @@ impl Fetch {
             into.copy_from_slice(&opened[piece.at * PAGE_BYTES..][..PAGE_BYTES]);
             return Ok(());
         };
-        let unit = &opened[piece.at * PAGE_BYTES..][..layout.frames() as usize * PAGE_BYTES];
-        let (header, bytes) = layout.zpage(unit, source.index).ok_or(Loss::CorruptZpage)?;
+        let (header, bytes) = zpage_of(piece, layout, source.index, opened).ok_or(Loss::CorruptZpage)?;
         decompress(page, &header, bytes, compressor, into)
     }
 
-    /// The bytes of a zpage of the only unit that was fetched.
-    pub fn zpage<'a>(&self, index: u8, opened: &'a [u8]) -> Option<&'a [u8]> {
-        Some(self.pieces[0].layout?.zpage(opened, index)?.1)
+    /// The zpage of a page that was fetched as one.
+    pub fn zpage<'a>(&self, source: Source, opened: &'a [u8]) -> Option<(ZpageHeader, &'a [u8])> {
+        let piece = &self.pieces[usize::from(source.piece)];
+        zpage_of(piece, piece.layout?, source.index, opened)
     }
 
     /// Every place of the only unit that was fetched, with what lies there.
-    pub fn zpages<'a>(&self, opened: &'a [u8]) -> impl Iterator<Item = (u8, ZpageHeader, &'a [u8])> {
-        let piece = self.pieces[0];
-        let places = if piece.result.is_ok() { piece.layout.map_or(0, |layout| layout.places()) } else { 0 };
+    pub fn zpages<'a>(&'a self, opened: &'a [u8]) -> impl Iterator<Item = (u8, ZpageHeader, &'a [u8])> {
+        let places = match &self.pieces[0] {
+            Piece { result: Ok(()), layout: Some(layout), .. } => layout.places(),
+            _ => 0,
+        };
         (0..places).filter_map(move |index| {
-            let (header, bytes) = piece.layout?.zpage(opened, index)?;
+            let (header, bytes) = self.zpage(Source::in_only_unit(index), opened)?;
             Some((index, header, bytes))
         })
     }
+}
+
+fn zpage_of<'a>(
+    piece: &Piece,
+    layout: UnitLayout,
+    index: u8,
+    opened: &'a [u8],
+) -> Option<(ZpageHeader, &'a [u8])> {
+    let unit = &opened[piece.at * PAGE_BYTES..][..layout.frames() as usize * PAGE_BYTES];
+    layout.zpage(unit, index)
 }
 
 /// Decompresses a zpage that must be this page's.
