@@ -166,7 +166,7 @@ impl FaultTask {
         self.outcome
     }
 
-    fn plan(&mut self, core: &mut Core) -> Next {
+    fn plan(&mut self, core: &mut Core, now_us: u64) -> Next {
         let Some(region) = core.regions.find(self.page).filter(|region| !region.is_closing) else {
             self.outcome = Outcome::OutOfBounds;
             return Next::Done;
@@ -182,8 +182,8 @@ impl FaultTask {
             // discarded the page behind our back.
             State::Resident => self.plan = Plan::Wake,
             State::Lost => self.plan = Plan::Poison,
-            State::SwapCache | State::Writing => return self.plan_restore(core, entry),
-            State::Empty | State::Zcache | State::Device => return self.plan_bring(core, pages_left),
+            State::SwapCache | State::Writing => return self.plan_restore(core, now_us, entry),
+            State::Empty | State::Zcache | State::Device => return self.plan_bring(core, now_us, pages_left),
         }
         core.pages.set_busy(self.page, true);
         self.go(Phase::Commit, Next::CarryOut)
@@ -207,11 +207,11 @@ impl FaultTask {
         self.go(Phase::Commit, Next::CarryOut)
     }
 
-    fn plan_restore(&mut self, core: &mut Core, before: Entry) -> Next {
+    fn plan_restore(&mut self, core: &mut Core, now_us: u64, before: Entry) -> Next {
         let slot = StagingSlot(before.frame);
         let by_copy = self.cannot_move || core.swap_cache.is_being_read(slot);
         if by_copy && !core.budget.take(Use::Resident, 1) {
-            return self.reclaim_first(core);
+            return self.reclaim_first(core, now_us);
         }
         core.arriving += u32::from(by_copy);
         core.swap_cache.take_back(slot);
@@ -222,10 +222,10 @@ impl FaultTask {
         self.go(Phase::Commit, Next::CarryOut)
     }
 
-    fn plan_bring(&mut self, core: &mut Core, pages_left: u32) -> Next {
+    fn plan_bring(&mut self, core: &mut Core, now_us: u64, pages_left: u32) -> Next {
         let frames = core.frames_for_faults();
         if frames == 0 {
-            return self.reclaim_first(core);
+            return self.reclaim_first(core, now_us);
         }
         let window = core.readahead.window(self.page, core.config.readahead_pages);
         let state = core.pages.get(self.page).state;
@@ -275,7 +275,11 @@ impl FaultTask {
         self.go(Phase::Commit, Next::CarryOut)
     }
 
-    fn reclaim_first(&mut self, core: &mut Core) -> Next {
+    /// Reclaim may say for ever that it gets on, while pages only go back and forth.
+    fn reclaim_first(&mut self, core: &mut Core, now_us: u64) -> Next {
+        if self.has_waited_long(now_us) {
+            return self.give_up(core);
+        }
         core.counters.direct_reclaims += u64::from(!self.has_reclaimed);
         self.has_reclaimed = true;
         self.go(Phase::Reclaim, Next::Again)
@@ -431,10 +435,14 @@ impl FaultTask {
 
     /// There is no frame for the page now; the next attempt begins anew, unless it has been long.
     fn wait_or_give_up(&mut self, core: &mut Core, now_us: u64) -> Next {
-        let waited_us = now_us - self.began_us.unwrap_or(now_us);
-        if waited_us <= GIVE_UP_US {
-            return self.go(Phase::Plan, Next::Wait);
-        }
+        if self.has_waited_long(now_us) { self.give_up(core) } else { self.go(Phase::Plan, Next::Wait) }
+    }
+
+    fn has_waited_long(&self, now_us: u64) -> bool {
+        now_us - self.began_us.unwrap_or(now_us) > GIVE_UP_US
+    }
+
+    fn give_up(&mut self, core: &mut Core) -> Next {
         core.counters.faults_given_up += 1;
         self.outcome = Outcome::NoRoom;
         Next::Done
@@ -474,7 +482,7 @@ impl Task for FaultTask {
     fn locked(&mut self, core: &mut Core, now_us: u64) -> Next {
         self.began_us.get_or_insert(now_us);
         match self.phase {
-            Phase::Plan => self.plan(core),
+            Phase::Plan => self.plan(core, now_us),
             Phase::Commit => self.commit(core, now_us),
             Phase::Release(slot) => {
                 core.swap_cache.give_slot_back(slot);
