@@ -21,7 +21,9 @@ use zpager_core::zcache::PoolKind;
 use zpager_core::zcache::codec::CodecKind;
 use zpager_core::zcache::policy::PolicyKind;
 
-const OPERATIONS: u64 = 500;
+const OPERATIONS: u64 = 400;
+/// One that reads and writes much, and moves pages both ways.
+const FIRST_SEED: u64 = 7;
 /// Writes for which a full device stays full: more than are tried between two pauses.
 const FULL_FOR_WRITES: u64 = 40;
 
@@ -32,7 +34,7 @@ fn scenario(
     failing: Option<Failing>,
 ) -> Scenario {
     let ram_frames = Config::RAM_FRAMES_MIN;
-    let swap_slots = 400;
+    let swap_slots = 160;
     Scenario {
         config: Config {
             ram_frames,
@@ -91,15 +93,13 @@ fn require(failing: Failing, counters: &Counters) {
 fn sweep(eviction: EvictionKind) {
     let seeds =
         std::env::var("FAILING_SEEDS").map_or(1, |seeds| seeds.parse().expect("FAILING_SEEDS is a number"));
-    for seed in 0..seeds {
+    for seed in FIRST_SEED..FIRST_SEED + seeds {
         for (pool, is_encrypted) in [(PoolKind::Zbud, seed % 2 == 1), (PoolKind::Zsmalloc, seed % 2 == 0)] {
             let untroubled = run(scenario(eviction, pool, is_encrypted, None), seed);
             assert_eq!(untroubled.core().counters.lost_pages, 0);
             let counts = Kind::ALL.map(|kind| (kind, untroubled.count(kind)));
             println!("{eviction:?}, {pool:?}, seed {seed}: {counts:?}");
-            let began = std::time::Instant::now();
             for (kind, count) in counts {
-                println!("{kind:?} {:?}", began.elapsed());
                 for from in 0..count {
                     let mut ends = vec![from + 1, u64::MAX];
                     if kind == Kind::NoSpace {

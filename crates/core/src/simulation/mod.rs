@@ -50,7 +50,7 @@ const DAMAGED_FROM: usize = 4;
 const ZPAGE_ALIGNMENT: usize = 32;
 
 /// Half steps in which nothing has come to its end, after which time flies for those who give up.
-const PATIENCE: u32 = 500;
+const PATIENCE: u32 = 200;
 const FLYING_US: u64 = 1_000_000;
 /// Accesses that are given up before nobody tries any more what it takes so long to see fail.
 const GIVEN_UP_MAX: u32 = 8;
@@ -254,10 +254,10 @@ impl Simulation {
         self.device.numbered().count(kind) + self.memory.numbered().count(kind)
     }
 
-    /// Runs until so many operations have come to their end, then lets everything come to
+    /// Runs until so many operations have come to their end, or some were given up, then lets everything come to
     /// rest, frees all, and sees that all was given back.
     pub fn run(&mut self, operations: u64) {
-        while self.operations < operations {
+        while self.operations < operations && self.given_up < GIVEN_UP_MAX {
             self.half_step(true);
         }
         self.come_to_rest();
