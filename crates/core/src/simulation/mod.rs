@@ -133,7 +133,7 @@ impl Scenario {
             check_every: 64,
         };
         scenario.config.policy = random.choose(&PolicyKind::ALL);
-        scenario.damage_one_in = one_in(random, 200);
+        scenario.damage_one_in = if random.one_in(2) { 200 + random.below(200) } else { 0 };
         scenario
     }
 }
