@@ -41,6 +41,7 @@ test-python: setup
 
 soak: setup ## Run the tests that take long
 	SIMULATION_OPERATIONS=20000000 cargo test --locked -p zpager-core --test simulation
+	FAILING_SEEDS=20 cargo test --locked -p zpager-core --test failing_operations
 	$(BIN)/python -m pytest -m soak
 
 lint: setup ## Check formats, lints and types

@@ -151,16 +151,30 @@ impl SwapCache {
         self.link(slot);
     }
 
-    /// A reader is done, and the page elsewhere. `true`: it was the last one, and has to release
-    /// the memory and then give the slot back.
+    /// A reader is done, and the page elsewhere. `true`: it was the last one, or had the slot to
+    /// itself, and has to release the memory and then give the slot back.
     pub fn reader_done(&mut self, slot: StagingSlot) -> bool {
         let holds = &mut self.places[slot.index()].holds;
         match holds {
-            Holds::Read { readers: 1, .. } => *holds = Holds::Emptying,
+            Holds::Read { readers: 1, .. } | Holds::Emptying => *holds = Holds::Emptying,
             Holds::Read { readers, .. } => *readers -= 1,
             _ => unreachable!("{slot:?} holds {holds:?}"),
         }
         *holds == Holds::Emptying
+    }
+
+    /// A page that was taken back could not be had: it is here as before. `true`: another task
+    /// reads it still, and finds no orphan. `false`: it waits for its turn again.
+    pub fn stay(&mut self, slot: StagingSlot) -> bool {
+        let holds = &mut self.places[slot.index()].holds;
+        if let Holds::Read { readers: readers @ 2.., is_orphan } = holds {
+            *readers -= 1;
+            *is_orphan = false;
+            return true;
+        }
+        *holds = Holds::Emptying;
+        self.link(slot);
+        false
     }
 
     /// Whether the page went elsewhere while a task reads it.
@@ -293,5 +307,22 @@ mod tests {
         assert_eq!((cache.length(), cache.unused(), cache.free_slots()), (3, 0, 2));
         let order: Vec<u32> = cache.coldest_first().map(|(_, page)| page.0).collect();
         assert_eq!(order, [1, 3, 4], "what could not be written is the youngest");
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_taken_back_stays() {
+        let mut cache = SwapCache::new(2);
+        let slot = cache.take_slot(PageNumber(7)).unwrap();
+        cache.insert_newest(slot);
+        assert!(cache.take_back(slot));
+        assert!(!cache.stay(slot), "nobody else has it");
+        assert_eq!(cache.take_coldest(), Some((slot, PageNumber(7))));
+        assert!(!cache.take_back(slot));
+        assert!(cache.stay(slot), "it is being read");
+        assert!(!cache.is_orphan(slot));
+        assert!(!cache.take_back(slot));
+        assert!(!cache.reader_done(slot), "one task copies it still");
+        assert!(!cache.stay(slot));
+        assert_eq!((cache.length(), cache.free_slots()), (1, 1));
     }
 }

@@ -35,7 +35,7 @@ pub trait Memory {
     /// Puts contents into an empty staging slot. `false`: the system had no memory.
     fn stage(&self, slot: StagingSlot, contents: &Page) -> bool;
 
-    /// Releases the memory of staging slots.
+    /// Releases the memory of staging slots; one that was never filled has none.
     fn release_staged(&self, slots: &[StagingSlot]);
 
     /// Releases the memory of frames of the pool.

@@ -12,7 +12,7 @@ fn seed() -> u64 {
 }
 
 fn device(slots: u32) -> SimulatedDevice {
-    SimulatedDevice::new(slots, seed(), Failures::default())
+    SimulatedDevice::new(slots, seed(), Failures::default(), None)
 }
 
 #[test]

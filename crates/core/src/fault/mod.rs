@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | empty | map zeros |
 //! | resident | lift the write protection; its copy, if any, is invalid from now on |
-//! | in the swap cache | move the page frame back; copy it where a task is reading it |
+//! | in the swap cache | move the page frame back; copy it where a task is reading it, or it cannot be moved |
 //! | in zcache | decompress, and map write-protected: the zpage stays as a clean copy |
 //! | on the device | read, and map write-protected: the slot stays as a clean copy |
 //! | lost | poison |
@@ -52,7 +52,8 @@ pub enum Outcome {
     OutOfBounds,
     /// The page's contents are lost.
     Lost(Loss),
-    /// For a long time no frame could be had: the device is full or fails, or pages are pinned.
+    /// For a long time no frame could be had: the device is full or fails, pages are pinned, or the
+    /// system has no memory.
     NoRoom,
 }
 
@@ -61,7 +62,7 @@ enum Plan {
     Zero,
     Unprotect,
     Wake,
-    Restore { slot: StagingSlot, by_move: bool },
+    Restore { slot: StagingSlot, by_move: bool, before: Entry },
     Load,
     Read,
     Poison,
@@ -110,6 +111,8 @@ pub struct FaultTask {
     brought: usize,
     fetch: Fetch,
     has_reclaimed: bool,
+    /// The page could not be moved back: the next attempt copies it.
+    cannot_move: bool,
     /// Why the page is lost, if this fault has found out.
     loss: Option<Loss>,
     outcome: Outcome,
@@ -138,6 +141,7 @@ impl FaultTask {
             brought: 0,
             fetch: Fetch::new(),
             has_reclaimed: false,
+            cannot_move: false,
             loss: None,
             outcome: Outcome::Resolved,
         }
@@ -156,6 +160,7 @@ impl FaultTask {
         self.began_us = None;
         self.phase = Phase::Plan;
         self.has_reclaimed = false;
+        self.cannot_move = false;
         self.loss = None;
         self.outcome = Outcome::Resolved;
     }
@@ -165,7 +170,7 @@ impl FaultTask {
         self.outcome
     }
 
-    fn plan(&mut self, core: &mut Core) -> Next {
+    fn plan(&mut self, core: &mut Core, now_us: u64) -> Next {
         let Some(region) = core.regions.find(self.page).filter(|region| !region.is_closing) else {
             self.outcome = Outcome::OutOfBounds;
             return Next::Done;
@@ -181,8 +186,8 @@ impl FaultTask {
             // discarded the page behind our back.
             State::Resident => self.plan = Plan::Wake,
             State::Lost => self.plan = Plan::Poison,
-            State::SwapCache | State::Writing => return self.plan_restore(core, entry),
-            State::Empty | State::Zcache | State::Device => return self.plan_bring(core, pages_left),
+            State::SwapCache | State::Writing => return self.plan_restore(core, now_us, entry),
+            State::Empty | State::Zcache | State::Device => return self.plan_bring(core, now_us, pages_left),
         }
         core.pages.set_busy(self.page, true);
         self.go(Phase::Commit, Next::CarryOut)
@@ -206,25 +211,25 @@ impl FaultTask {
         self.go(Phase::Commit, Next::CarryOut)
     }
 
-    fn plan_restore(&mut self, core: &mut Core, entry: Entry) -> Next {
-        let slot = StagingSlot(entry.frame);
-        let by_copy = core.swap_cache.is_being_read(slot);
+    fn plan_restore(&mut self, core: &mut Core, now_us: u64, before: Entry) -> Next {
+        let slot = StagingSlot(before.frame);
+        let by_copy = self.cannot_move || core.swap_cache.is_being_read(slot);
         if by_copy && !core.budget.take(Use::Resident, 1) {
-            return self.reclaim_first(core);
+            return self.reclaim_first(core, now_us);
         }
         core.arriving += u32::from(by_copy);
         core.swap_cache.take_back(slot);
         // Whoever is writing the page gives its slot of the device back.
-        let entry = Entry { state: State::SwapCache, busy: true, backing: Backing::None, ..entry };
+        let entry = Entry { state: State::SwapCache, busy: true, backing: Backing::None, ..before };
         core.pages.set(self.page, entry);
-        self.plan = Plan::Restore { slot, by_move: !by_copy };
+        self.plan = Plan::Restore { slot, by_move: !by_copy, before };
         self.go(Phase::Commit, Next::CarryOut)
     }
 
-    fn plan_bring(&mut self, core: &mut Core, pages_left: u32) -> Next {
+    fn plan_bring(&mut self, core: &mut Core, now_us: u64, pages_left: u32) -> Next {
         let frames = core.frames_for_faults();
         if frames == 0 {
-            return self.reclaim_first(core);
+            return self.reclaim_first(core, now_us);
         }
         let window = core.readahead.window(self.page, core.config.readahead_pages);
         let state = core.pages.get(self.page).state;
@@ -232,6 +237,7 @@ impl FaultTask {
         let most = if state == State::Device { window.max(1 + BUDDIES_MAX) } else { window };
         self.items.clear();
         self.fetch.clear();
+        self.loss = None;
         for offset in 0..most.min(pages_left).min(frames) {
             let page = self.page.plus(offset);
             let before = core.pages.get(page);
@@ -273,7 +279,11 @@ impl FaultTask {
         self.go(Phase::Commit, Next::CarryOut)
     }
 
-    fn reclaim_first(&mut self, core: &mut Core) -> Next {
+    /// Reclaim may say for ever that it gets on, while pages only go back and forth.
+    fn reclaim_first(&mut self, core: &mut Core, now_us: u64) -> Next {
+        if self.has_waited_long(now_us) {
+            return self.give_up(core);
+        }
         core.counters.direct_reclaims += u64::from(!self.has_reclaimed);
         self.has_reclaimed = true;
         self.go(Phase::Reclaim, Next::Again)
@@ -312,7 +322,10 @@ impl FaultTask {
                 core.counters.faults_write_protect += 1;
                 Next::Done
             }
-            Plan::Restore { slot, by_move } => self.commit_restore(core, slot, by_move),
+            Plan::Restore { slot, by_move, before } if self.brought == 0 => {
+                self.commit_not_restored(core, now_us, slot, by_move, before)
+            }
+            Plan::Restore { slot, by_move, .. } => self.commit_restore(core, slot, by_move),
             Plan::Zero | Plan::Load | Plan::Read => self.commit_bring(core, now_us),
         };
         if next == Next::Done {
@@ -346,6 +359,27 @@ impl FaultTask {
         Next::Done
     }
 
+    /// The page stays in the swap cache. Whoever is writing it goes on as if nothing had been.
+    fn commit_not_restored(
+        &mut self,
+        core: &mut Core,
+        now_us: u64,
+        slot: StagingSlot,
+        by_move: bool,
+        before: Entry,
+    ) -> Next {
+        let is_being_read = core.swap_cache.stay(slot);
+        let here = Entry { state: State::SwapCache, backing: Backing::None, ..before };
+        core.pages.set(self.page, if is_being_read { before } else { here });
+        self.cannot_move = by_move;
+        if by_move {
+            return self.go(Phase::Plan, Next::Again);
+        }
+        core.arriving -= 1;
+        core.budget.give_back(Use::Resident, 1);
+        self.wait_or_give_up(core, now_us)
+    }
+
     fn commit_bring(&mut self, core: &mut Core, now_us: u64) -> Next {
         let planned = self.items.len();
         core.arriving -= planned as u32;
@@ -372,7 +406,7 @@ impl FaultTask {
             core.make_resident(page, backing, if is_recent { List::Active } else { List::Inactive });
         }
         if self.brought == 0 {
-            return self.commit_nothing_brought(core);
+            return self.commit_nothing_brought(core, now_us);
         }
         let found = match self.plan {
             Plan::Load => Some(Found::Zcache),
@@ -423,11 +457,26 @@ impl FaultTask {
 
     /// Either the system had no memory, and the page is still where it was, or the page could
     /// not be read back.
-    fn commit_nothing_brought(&mut self, core: &mut Core) -> Next {
-        let Some(loss) = self.loss else { return self.go(Phase::Plan, Next::Wait) };
+    fn commit_nothing_brought(&mut self, core: &mut Core, now_us: u64) -> Next {
+        let Some(loss) = self.loss else { return self.wait_or_give_up(core, now_us) };
         core.lose(self.page, loss);
         // The next round poisons it.
         self.go(Phase::Plan, Next::Again)
+    }
+
+    /// There is no frame for the page now; the next attempt begins anew, unless it has been long.
+    fn wait_or_give_up(&mut self, core: &mut Core, now_us: u64) -> Next {
+        if self.has_waited_long(now_us) { self.give_up(core) } else { self.go(Phase::Plan, Next::Wait) }
+    }
+
+    fn has_waited_long(&self, now_us: u64) -> bool {
+        now_us - self.began_us.unwrap_or(now_us) > GIVE_UP_US
+    }
+
+    fn give_up(&mut self, core: &mut Core) -> Next {
+        core.counters.faults_given_up += 1;
+        self.outcome = Outcome::NoRoom;
+        Next::Done
     }
 
     /// Decompresses or reads what was planned into the workspace's pages; how many, from the
@@ -462,11 +511,11 @@ impl FaultTask {
 
 impl Task for FaultTask {
     fn locked(&mut self, core: &mut Core, now_us: u64) -> Next {
-        let began_us = *self.began_us.get_or_insert(now_us);
+        self.began_us.get_or_insert(now_us);
         match self.phase {
             Phase::Plan => {
                 self.planned_us = now_us;
-                self.plan(core)
+                self.plan(core, now_us)
             }
             Phase::Commit => self.commit(core, now_us),
             Phase::Release(slot) => {
@@ -477,12 +526,7 @@ impl Task for FaultTask {
             Phase::Reclaim => match self.reclaim.locked(core, now_us, &mut self.workspace, true) {
                 Step::CarryOut => Next::CarryOut,
                 Step::Finished => self.go(Phase::Plan, Next::Again),
-                Step::NothingToDo if now_us - began_us > GIVE_UP_US => {
-                    core.counters.faults_given_up += 1;
-                    self.outcome = Outcome::NoRoom;
-                    Next::Done
-                }
-                Step::NothingToDo => self.go(Phase::Plan, Next::Wait),
+                Step::NothingToDo => self.wait_or_give_up(core, now_us),
             },
         }
     }
@@ -498,16 +542,12 @@ impl Task for FaultTask {
             Plan::Wake => self.brought = usize::from(memory.wake(self.page)),
             Plan::Poison => memory.poison(self.page),
             Plan::Unprotect => memory.unprotect(self.page, self.items.len() as u32),
-            Plan::Restore { slot, by_move } => {
-                if by_move && memory.restore_by_move(slot, self.page) {
-                    return;
-                }
+            Plan::Restore { slot, by_move: true, .. } => {
+                self.brought = usize::from(memory.restore_by_move(slot, self.page));
+            }
+            Plan::Restore { slot, .. } => {
                 self.workspace.pages[0].copy_from_slice(&memory.staged(slot)[..]);
-                if by_move {
-                    memory.release_staged(&[slot]);
-                }
-                // These bytes have nowhere to go back to: they are mapped, or the program waits.
-                while memory.map(self.page, &self.workspace.pages[..1], false) == 0 {}
+                self.brought = memory.map(self.page, &self.workspace.pages[..1], false);
             }
             Plan::Zero => self.brought = memory.map(self.page, &ZEROS[..self.items.len()], false),
             Plan::Load | Plan::Read => {

@@ -21,12 +21,20 @@ fn has_work(core: &Core) -> bool {
 pub struct Kswapd {
     workspace: Workspace,
     reclaim: Reclaim,
+    /// Jobs since it last got on.
+    futile: u32,
+    /// The most frames that were free, and what had been written then.
+    got_to: (u32, u64),
 }
+
+/// Jobs that get nowhere after which it sleeps, to be woken by the next fault: where the device takes
+/// nothing, pages can go back and forth between zcache and swap cache for ever.
+const FUTILE_MAX: u32 = 64;
 
 impl Kswapd {
     /// A kswapd with all its memory.
     pub fn new(codec: CodecKind) -> Self {
-        Kswapd { workspace: Workspace::new(codec), reclaim: Reclaim::new() }
+        Kswapd { workspace: Workspace::new(codec), reclaim: Reclaim::new(), futile: 0, got_to: (0, 0) }
     }
 
     /// Bytes that it occupies.
@@ -35,15 +43,32 @@ impl Kswapd {
     }
 }
 
+impl Kswapd {
+    /// Whether the jobs since it was woken have brought anything.
+    fn gets_on(&mut self, core: &Core) -> bool {
+        let (free, written) = (core.budget.free(), core.counters.pswpout);
+        let has_got_on = free > self.got_to.0 || written > self.got_to.1;
+        self.futile = if has_got_on { 0 } else { self.futile + 1 };
+        self.got_to = (self.got_to.0.max(free), written);
+        self.futile <= FUTILE_MAX
+    }
+
+    fn sleep(&mut self, core: &Core) -> Next {
+        self.futile = 0;
+        self.got_to = (0, core.counters.pswpout);
+        Next::Done
+    }
+}
+
 impl Task for Kswapd {
     fn locked(&mut self, core: &mut Core, now_us: u64) -> Next {
         if !self.reclaim.is_running() && !has_work(core) {
-            return Next::Done;
+            return self.sleep(core);
         }
         match self.reclaim.locked(core, now_us, &mut self.workspace, false) {
             Step::CarryOut => Next::CarryOut,
-            Step::Finished => Next::Again,
-            Step::NothingToDo => Next::Done,
+            Step::Finished if self.gets_on(core) => Next::Again,
+            Step::Finished | Step::NothingToDo => self.sleep(core),
         }
     }
 

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::HashSet;
 use std::ptr::NonNull;
 
+use super::failing::{Failing, Kind, Numbered};
 use super::random::Random;
 use crate::page::{Page, PageNumber};
 use crate::swap_cache::StagingSlot;
@@ -36,6 +37,7 @@ pub struct SimulatedMemory {
     random: RefCell<Random>,
     /// One in so many calls that may fail does; 0 is none.
     refusals_one_in: u32,
+    numbered: Numbered,
 }
 
 impl SimulatedMemory {
@@ -46,6 +48,7 @@ impl SimulatedMemory {
         frames: &Frames,
         seed: u64,
         refusals_one_in: u32,
+        failing: Option<Failing>,
     ) -> Self {
         let staged = || Staged {
             contents: UnsafeCell::new(Box::new(Page([GARBAGE; 4096]))),
@@ -58,6 +61,7 @@ impl SimulatedMemory {
             frames: frames.base,
             random: RefCell::new(Random::new(seed)),
             refusals_one_in,
+            numbered: Numbered::new(failing),
         }
     }
 
@@ -88,6 +92,11 @@ impl SimulatedMemory {
         self.staging.iter().filter(|staged| staged.is_filled.get()).count()
     }
 
+    /// The operations by number.
+    pub fn numbered(&self) -> &Numbered {
+        &self.numbered
+    }
+
     fn refuses(&self) -> bool {
         self.refusals_one_in > 0 && self.random.borrow_mut().one_in(self.refusals_one_in)
     }
@@ -110,6 +119,9 @@ impl SimulatedMemory {
 
 impl Memory for SimulatedMemory {
     fn map(&self, first: PageNumber, contents: &[Page], protect: bool) -> usize {
+        if self.numbered.fails(Kind::Map) {
+            return 0;
+        }
         for (index, page) in contents.iter().enumerate() {
             if self.refuses() {
                 return index;
@@ -129,6 +141,9 @@ impl Memory for SimulatedMemory {
     }
 
     fn unmap_to_staging(&self, pairs: &[(PageNumber, StagingSlot)]) -> u64 {
+        if self.numbered.fails(Kind::Move) {
+            return 0;
+        }
         let mut moved = 0;
         for (index, (page, slot)) in pairs.iter().enumerate() {
             if !self.refuses() {
@@ -149,7 +164,7 @@ impl Memory for SimulatedMemory {
     }
 
     fn restore_by_move(&self, slot: StagingSlot, page: PageNumber) -> bool {
-        if self.refuses() {
+        if self.numbered.fails(Kind::MoveBack) || self.refuses() {
             return false;
         }
         let contents = self.empty(slot);
@@ -167,14 +182,14 @@ impl Memory for SimulatedMemory {
     }
 
     fn stage(&self, slot: StagingSlot, contents: &Page) -> bool {
-        let refuses = self.refuses();
+        let refuses = self.numbered.fails(Kind::Stage) || self.refuses();
         // The slot counts as filled even where that failed: whoever took it releases it.
         self.put_into(slot, Box::new(if refuses { Page([GARBAGE; 4096]) } else { contents.clone() }));
         !refuses
     }
 
     fn release_staged(&self, slots: &[StagingSlot]) {
-        for slot in slots {
+        for slot in slots.iter().filter(|slot| self.staging[slot.index()].is_filled.get()) {
             self.empty(*slot);
         }
     }

@@ -8,15 +8,19 @@
 
 pub mod contents;
 pub mod device;
+pub mod failing;
 pub mod memory;
 pub mod random;
+
+use std::collections::HashSet;
 
 use crate::budget::Use;
 use crate::discard::Discard;
 use crate::engine::{AllocateError, Config, Core};
 use crate::eviction::EvictionKind;
 use crate::fault::{Access, FaultTask, Outcome};
-use crate::page::{Page, PageNumber};
+use crate::page::{PAGE_BYTES, Page, PageNumber};
+use crate::page_table::Backing;
 use crate::reclaim::kswapd::{self, Kswapd};
 use crate::reclaim::on_demand::{Demand, ReclaimOnDemand};
 use crate::swap_device::seal::{KEY_BYTES, Sealer};
@@ -25,10 +29,13 @@ use crate::world::World;
 use crate::zcache::PoolKind;
 use crate::zcache::codec::CodecKind;
 use crate::zcache::policy::PolicyKind;
+use crate::zcache::pool::{Handle, ZpageHeader, arena::FrameIndex};
 use contents::Compressibility;
 use device::{Failures, SimulatedDevice};
+use failing::{Failing, Kind};
 use memory::{Frames, SimulatedMemory};
 use random::Random;
+use xxhash_rust::xxh3::xxh3_64;
 
 const PROGRAMS: usize = 4;
 const REGIONS_MAX: usize = 6;
@@ -38,6 +45,17 @@ const STUCK_AFTER: u32 = 20_000;
 pub const STANDSTILL: &str = "a program is stuck";
 /// Half steps after which everybody should have come to rest when nothing new is begun.
 const REST_WITHIN: u32 = 200_000;
+
+/// Where in a zpage's header its checksum begins.
+const DAMAGED_FROM: usize = 4;
+/// Zpages begin at multiples of this, in every pool.
+const ZPAGE_ALIGNMENT: usize = 32;
+
+/// Half steps in which nothing has come to its end, after which time flies for those who give up.
+const PATIENCE: u32 = 200;
+const FLYING_US: u64 = 1_000_000;
+/// Accesses that are given up before nobody tries any more what it takes so long to see fail.
+const GIVEN_UP_MAX: u32 = 8;
 
 /// What is simulated.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +68,10 @@ pub struct Scenario {
     pub failures: Failures,
     /// One in so many calls to memory is refused; 0 is none.
     pub refusals_one_in: u32,
+    /// What fails besides, by its number.
+    pub failing: Option<Failing>,
+    /// After one in so many operations a byte of a stored zpage is wrong; 0 is never.
+    pub damage_one_in: u32,
     /// What programs write.
     pub compressibility: Compressibility,
     /// Of ten accesses, so many are writes.
@@ -57,6 +79,8 @@ pub struct Scenario {
     /// One region of all pages that can be had; nothing is discarded or freed, and nobody demands a
     /// reclaim: whatever gets stuck stays stuck.
     pub is_full: bool,
+    /// Whether it may come to where no frame can be had, and programs give up.
+    pub gives_up: bool,
     /// Half steps between two checks of everything.
     pub check_every: u32,
 }
@@ -102,6 +126,8 @@ impl Scenario {
                 slot_one_in: if is_full { 0 } else { one_in(random, 200) },
             },
             refusals_one_in: one_in(random, 50),
+            failing: None,
+            damage_one_in: 0,
             compressibility: random.choose(if is_full {
                 &[Compressibility::Noise, Compressibility::Mixed, Compressibility::Good]
             } else {
@@ -109,9 +135,11 @@ impl Scenario {
             }),
             writes_in_ten: random.choose(&[1, 3, 3, 8]),
             is_full,
+            gives_up: false,
             check_every: 64,
         };
         scenario.config.policy = random.choose(&PolicyKind::ALL);
+        scenario.damage_one_in = if random.one_in(2) { 200 + random.below(200) } else { 0 };
         scenario
     }
 }
@@ -163,6 +191,8 @@ pub struct Simulation {
     device: SimulatedDevice,
     sealer: Sealer,
     known: Vec<Known>,
+    /// Pages whose zpage was damaged, and the write that it was of.
+    damaged: HashSet<(PageNumber, u32)>,
     programs: Vec<Program>,
     kswapd: Background<Kswapd>,
     on_demand: Background<ReclaimOnDemand>,
@@ -170,6 +200,9 @@ pub struct Simulation {
     /// Operations that have come to their end.
     operations: u64,
     half_steps: u32,
+    /// Half steps since one came to its end.
+    idle_half_steps: u32,
+    given_up: u32,
     scratch: Box<Page>,
     /// After the core, whose arena is made of them.
     _frames: Frames,
@@ -198,16 +231,20 @@ impl Simulation {
                 &frames,
                 seed,
                 scenario.refusals_one_in,
+                scenario.failing,
             ),
-            device: SimulatedDevice::new(config.swap_slots, seed, scenario.failures),
+            device: SimulatedDevice::new(config.swap_slots, seed, scenario.failures, scenario.failing),
             sealer: Sealer::new(config.is_encrypted.then_some(&[1; KEY_BYTES])),
             known: Vec::new(),
+            damaged: HashSet::new(),
             programs: (0..PROGRAMS).map(|_| program()).collect(),
             kswapd: Background::new(Kswapd::new(codec)),
             on_demand: Background::new(ReclaimOnDemand::new(codec)),
             now_us: 0,
             operations: 0,
             half_steps: 0,
+            idle_half_steps: 0,
+            given_up: 0,
             scratch: Box::new(Page::ZERO),
             _frames: frames,
         }
@@ -218,16 +255,25 @@ impl Simulation {
         &self.core
     }
 
-    /// Runs until so many operations have come to their end, then lets everything come to
+    /// Operations of this kind so far.
+    pub fn count(&self, kind: Kind) -> u64 {
+        self.device.numbered().count(kind) + self.memory.numbered().count(kind)
+    }
+
+    /// Runs until so many operations have come to their end, or some were given up, then lets everything come to
     /// rest, frees all, and sees that all was given back.
     pub fn run(&mut self, operations: u64) {
-        while self.operations < operations {
+        while self.operations < operations && self.given_up < GIVEN_UP_MAX {
             self.half_step(true);
         }
         self.come_to_rest();
         self.core.check_at_rest();
-        for known in 0..self.known.len() {
-            self.read_back(known);
+        self.read_all_back();
+        if self.scenario.failing.is_some() {
+            // What could not be had before is still what it was.
+            self.device.numbered().heal();
+            self.memory.numbered().heal();
+            self.read_all_back();
         }
         while let Some(known) = self.known.pop() {
             self.drive_alone(&mut Discard::region(known.first, known.versions.len() as u32));
@@ -244,6 +290,10 @@ impl Simulation {
     fn half_step(&mut self, starts_new: bool) {
         self.now_us += 1 + u64::from(self.random.below(20));
         self.half_steps += 1;
+        self.idle_half_steps += 1;
+        if self.scenario.gives_up && self.idle_half_steps > PATIENCE {
+            self.now_us += FLYING_US;
+        }
         match self.random.below(PROGRAMS as u32 + 2) as usize {
             0 => self.half_step_of_kswapd(),
             1 => self.half_step_on_demand(starts_new),
@@ -426,7 +476,12 @@ impl Simulation {
                     self.lose(page);
                 }
                 Outcome::OutOfBounds => panic!("{page:?} is in no region"),
-                Outcome::NoRoom => panic!("no room for {page:?}"),
+                Outcome::NoRoom => {
+                    assert!(self.scenario.gives_up, "no room for {page:?}");
+                    self.given_up += 1;
+                    self.programs.iter_mut().for_each(|program| program.age = 0);
+                    self.done();
+                }
             },
             Doing::Discard { first, count, .. } => {
                 let known =
@@ -445,11 +500,13 @@ impl Simulation {
 
     fn lose(&mut self, page: PageNumber) {
         self.programs.iter_mut().for_each(|program| program.age = 0);
-        let is_allowed = self.device.corrupted() > 0 || self.core.counters.device_read_errors > 0;
-        assert!(is_allowed, "{page:?} is lost although the device did nothing wrong");
         let known = self.known_at(page).expect("a region that is not reserved");
         let offset = (page.0 - self.known[known].first.0) as usize;
-        self.known[known].versions[offset] = None;
+        let Some(version) = self.known[known].versions[offset].take() else { return self.done() };
+        let is_allowed = self.device.corrupted() > 0
+            || self.core.counters.device_read_errors > 0
+            || self.damaged.contains(&(page, version));
+        assert!(is_allowed, "{page:?} is lost although nothing was wrong with it");
         self.done();
     }
 
@@ -459,6 +516,58 @@ impl Simulation {
 
     fn done(&mut self) {
         self.operations += 1;
+        self.idle_half_steps = 0;
+        if self.scenario.damage_one_in > 0 && self.random.one_in(self.scenario.damage_one_in) {
+            self.damage();
+        }
+    }
+
+    /// Makes a byte of some zpage wrong, or of its checksum.
+    fn damage(&mut self) {
+        let Some(known) = self.known.len().checked_sub(1).map(|last| self.random.below(last as u32 + 1))
+        else {
+            return;
+        };
+        let Known { first, versions, .. } = &self.known[known as usize];
+        let begin = self.random.below(versions.len() as u32);
+        let stored = (0..versions.len() as u32).find_map(|offset| {
+            let offset = (begin + offset) % versions.len() as u32;
+            match (self.core.pages.get(first.plus(offset)).backing, versions[offset as usize]) {
+                (Backing::Zpage(handle), Some(version)) => Some((first.plus(offset), handle, version)),
+                _ => None,
+            }
+        });
+        let Some((page, handle, version)) = stored else { return };
+        let header = self.core.frontswap.zcache.pool.header(handle);
+        let wanted = &header.to_bytes()[..DAMAGED_FROM + size_of::<u32>()];
+        let in_header = DAMAGED_FROM + self.random.below(size_of::<u32>() as u32) as usize;
+        let in_bytes = ZpageHeader::BYTES + self.random.below(header.length.into()) as usize;
+        let at = if self.random.one_in(2) { in_header } else { in_bytes };
+        // What was dropped or moved elsewhere still looks like a zpage: the right place is where the
+        // pool finds the difference.
+        for frame in 0..self.core.frontswap.zcache.pool.arena().touched() {
+            let frame = FrameIndex(frame);
+            for start in (0..PAGE_BYTES).step_by(ZPAGE_ALIGNMENT) {
+                let is_like_it =
+                    self.core.frontswap.zcache.pool.arena().frame(frame)[start..].starts_with(wanted);
+                // Of one that goes on in another frame, only what is in this one.
+                if is_like_it && start + at < PAGE_BYTES {
+                    let before = self.loaded(handle);
+                    self.core.frontswap.zcache.pool.arena_mut().frame_mut(frame)[start + at] ^= 0x10;
+                    if self.loaded(handle) != before {
+                        self.damaged.insert((page, version));
+                        return;
+                    }
+                    self.core.frontswap.zcache.pool.arena_mut().frame_mut(frame)[start + at] ^= 0x10;
+                }
+            }
+        }
+    }
+
+    /// A zpage as the pool has it.
+    fn loaded(&mut self, handle: Handle) -> (ZpageHeader, u64) {
+        let header = self.core.frontswap.zcache.pool.load(handle, &mut self.scratch[..]);
+        (header, xxh3_64(&self.scratch[..header.length.into()]))
     }
 
     /// Lets everybody finish what is under way.
@@ -471,10 +580,18 @@ impl Simulation {
         }
     }
 
+    fn read_all_back(&mut self) {
+        self.given_up = 0;
+        for known in 0..self.known.len() {
+            self.read_back(known);
+        }
+        self.core.check_at_rest();
+    }
+
     fn read_back(&mut self, known: usize) {
         for offset in 0..self.known[known].versions.len() as u32 {
             let page = self.known[known].first.plus(offset);
-            if self.known[known].versions[offset as usize].is_some() {
+            if self.known[known].versions[offset as usize].is_some() && self.given_up < GIVEN_UP_MAX {
                 self.access(0, page, Access::Read);
                 self.come_to_rest();
             }

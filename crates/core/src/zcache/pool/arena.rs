@@ -56,6 +56,11 @@ impl Arena {
         self.frame_count
     }
 
+    /// Frames that were ever used: all from the first on.
+    pub fn touched(&self) -> u32 {
+        self.untouched
+    }
+
     /// Frames that hold zpages.
     pub fn in_use(&self) -> u32 {
         self.in_use
