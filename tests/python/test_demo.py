@@ -498,6 +498,29 @@ def test_run_that_cannot_begin_tells_why() -> None:
         carry_out(make_plan(swap_directory="/nowhere"), lambda sample: None)
 
 
+def test_pager_is_made_as_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+
+    def make(**arguments: Any) -> Pager:
+        made.append(arguments)
+        raise RunFailed
+
+    monkeypatch.setattr(contest, "Pager", make)
+    with pytest.raises(RunFailed):
+        contest.run(make_plan(eviction="intact", policy="sieve", pool_limit="25%"), lambda message: None)
+    assert made == [
+        {
+            "ram": 16 * MIB,
+            "swap": 96 * MIB,
+            "eviction": "intact",
+            "policy": "sieve",
+            "faults": "signal",
+            "pool_limit": "25%",
+            "swap_dir": "/var/tmp",
+        }
+    ]
+
+
 class OrdinaryPager:
     """Stands in for a pager: ordinary memory, and evictions that were slow before B began to work."""
 
