@@ -41,6 +41,9 @@ Io: TypeAlias = Literal["auto", "io_uring", "threads"]
 Order: TypeAlias = Literal["C", "F"]
 Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
+DEFAULT_EVICTION: Final[Eviction] = "unuse"
+DEFAULT_POLICY: Final[Policy] = "frame-lru"
+
 _LARGEST_READAHEAD_PAGES = 32
 _LARGEST_SHUFFLED_ITEM_BYTES = 64
 _LARGEST_ARRAY_BYTES = (1 << 63) - 1
@@ -109,8 +112,8 @@ class Pager:
         swap: Size | None = None,
         codec: Codec = "lz4",
         pool: Pool = "zsmalloc",
-        policy: Policy = "frame-lru",
-        eviction: Eviction = "unuse",
+        policy: Policy = DEFAULT_POLICY,
+        eviction: Eviction = DEFAULT_EVICTION,
         faults: Faults = "thread",
         pool_limit: Size | Literal["auto"] = "50%",
         reserve: Size | None = None,

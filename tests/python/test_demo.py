@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from numpy.typing import DTypeLike, NDArray
 from rich.console import Console
 
-from zpager.demo import command, plot
+from zpager import Pager, Stats
+from zpager.demo import command, contest, plot
 from zpager.demo.contest import Plan, Result, Sample
 from zpager.demo.data import (
     DataChanged,
@@ -28,11 +32,14 @@ from zpager.demo.data import (
     select_directory,
     select_interpreter_files,
 )
-from zpager.demo.display import LiveDisplay
-from zpager.demo.report import Run, plain_table, result_rows
+from zpager.demo.display import LiveDisplay, rich_table
+from zpager.demo.report import Run, as_json, plain_table, result_rows
+from zpager.demo.resident import ResidentPeak
 from zpager.demo.runner import RunFailed, carry_out
 from zpager.demo.verify import mismatches, replay
 from zpager.demo.work import Orders, Work, digest
+from zpager.pager import DEFAULT_EVICTION, DEFAULT_POLICY, Eviction, Policy
+from zpager.stats import PAGE_BYTES
 
 MIB = 1 << 20
 BUSY_BYTES = MIB
@@ -46,6 +53,7 @@ def make_plan(name: str = "unuse", **changes: Any) -> Plan:
         swap_bytes=96 * MIB,
         swap_directory="/var/tmp",
         eviction="unuse",
+        policy="frame-lru",
         faults="signal",
         pool_limit="50%",
         seconds=1,
@@ -78,6 +86,8 @@ def result_of(orders: Orders, work: Work) -> Result:
     return Result(
         work_seconds=2.0,
         operations=work.operations,
+        user_cpu_seconds=1.5,
+        system_cpu_seconds=0.5,
         checksum=work.checksum,
         busy_digests=orders.digests(),
         idle_digest="a",
@@ -85,6 +95,8 @@ def result_of(orders: Orders, work: Work) -> Result:
         resident_growth_bytes=16 * MIB,
         stats_at_start=counters,
         stats={**counters, "pswpin": 256},
+        eviction_us_p50=64,
+        eviction_us_p99=2048,
         unuse_to_write_us_p50=None,
         unuse_to_write_us_p99=20_000,
     )
@@ -203,21 +215,67 @@ def test_changed_byte_of_idle_data_is_found() -> None:
 
 
 def make_run(name: str, operations: int) -> Run:
-    orders, work = work_in_ordinary_memory(operations=operations)
     samples = [make_sample(step / 2, operations * step // 4) for step in range(5)]
-    return Run(make_plan(name), result_of(orders, work), samples)
+    result = replace(result_of(*work_in_ordinary_memory(operations=1)), operations=operations)
+    return Run(make_plan(name), result, samples)
 
 
 def test_table_compares_with_the_baseline() -> None:
     rows = result_rows([make_run("none", 40), make_run("unuse", 160)], {"none": [], "unuse": ["a byte"]})
-    table = {row[0].strip(): row[1:] for row in rows}
-    assert table["in the last half"] == ("20.0", "80.0")
-    assert table["against none"] == ("1.0 times", "4.0 times")
-    assert table["peak growth of RSS"] == ("16 MiB (100%)",) * 2
-    assert table["device, read by B's work"] == ("1 MiB", "1 MiB")
-    assert table["99%"] == ("20 ms", "20 ms")
-    assert table["every byte right"] == ("yes", "NO")
-    assert all(len(line) <= 80 for line in plain_table(rows).splitlines())
+    assert rows == [
+        ("", "none", "unuse"),
+        ("B's operations per second", "20.0", "80.0"),
+        ("  in the last half", "20.0", "80.0"),
+        ("  against none", "1.0 times", "4.0 times"),
+        ("CPU time of B's work", "2.0 s", "2.0 s"),
+        ("  per operation", "50.00 ms", "12.50 ms"),
+        ("RAM allowed", "16 MiB", "16 MiB"),
+        ("  peak growth of RSS", "16 MiB", "16 MiB"),
+        ("  of RAM allowed", "100%", "100%"),
+        ("  pool in the end", "8 MiB", "8 MiB"),
+        ("device, read by B's work", "1 MiB", "1 MiB"),
+        ("  written", "0 B", "0 B"),
+        ("time to evict a frame, half", "64 µs", "64 µs"),
+        ("  99%", "2048 µs", "2048 µs"),
+        ("from unuse to write, half", "–", "–"),
+        ("  99%", "20 ms", "20 ms"),
+        ("every byte right", "yes", "NO"),
+    ]
+
+
+def test_table_without_the_baseline_compares_with_nothing() -> None:
+    rows = result_rows([make_run("intact", 40), make_run("alone", 160)])
+    assert ("  against none", "–", "–") in rows
+
+
+def test_table_of_all_mechanisms_fits_a_terminal() -> None:
+    runs = [make_run(name, 4_000_000) for name in ["none", "unuse", "writeback", "intact", "alone"]]
+    rows = result_rows(runs, {run.plan.name: [] for run in runs})
+    assert all(len(line) <= 100 for line in plain_table(rows).splitlines())
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as capture:
+        console.print(rich_table(rows))
+    lines = capture.get().splitlines()
+    assert len(lines) == len(rows)
+    assert not any("…" in line for line in lines)
+
+
+def test_figures_tell_all_that_the_table_does() -> None:
+    runs = [make_run("none", 40), make_run("unuse", 160)]
+    document = json.loads(as_json(runs, {"none": [], "unuse": []}, "files"))
+    assert document["schema_version"] == 2
+    figures = document["runs"][1]
+    assert figures["operations_per_second_last_half"] == 80
+    assert figures["against_none"] == 4
+    assert figures["cpu_seconds"] == 2
+    assert figures["cpu_seconds_per_operation"] == 2 / 160
+    assert figures["device_read_bytes"] == 256 * PAGE_BYTES
+    assert figures["device_written_bytes"] == 0
+    assert figures["plan"]["eviction"] == "unuse"
+    assert figures["plan"]["policy"] == "frame-lru"
+    result = figures["result"]
+    assert (result["user_cpu_seconds"], result["system_cpu_seconds"]) == (1.5, 0.5)
+    assert (result["eviction_us_p50"], result["eviction_us_p99"]) == (64, 2048)
 
 
 def test_rate_of_a_run_whose_last_operation_took_half_of_it() -> None:
@@ -267,39 +325,97 @@ def test_output_without_a_terminal_is_plain(ordinary_runs: list[Plan], tmp_path:
     json_path = tmp_path / "figures.json"
     outcome = CliRunner().invoke(command.demo, ["--ram", "16MiB", "--seed", "3", "--json", str(json_path)])
     assert outcome.exit_code == 0, outcome.output
-    assert [plan.name for plan in ordinary_runs] == ["none", "unuse", "alone"]
+    assert [plan.name for plan in ordinary_runs] == ["none", DEFAULT_EVICTION, "alone"]
     assert "\x1b" not in outcome.output
     assert "A: 32 MiB from" in outcome.output
-    assert "unuse  B works" in outcome.output
+    assert "alone     B works" in outcome.output
     assert "every byte right" in outcome.output
     figures = json.loads(json_path.read_text())
-    assert figures["schema_version"] == 1
     assert figures["all_bytes_right"] is True
-    assert [run["name"] for run in figures["runs"]] == ["none", "unuse", "alone"]
+    assert [run["name"] for run in figures["runs"]] == ["none", DEFAULT_EVICTION, "alone"]
     assert figures["runs"][0]["plan"]["seed"] == 3
     assert len(figures["runs"][0]["samples"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("chosen", "carried_out"),
+    [
+        (["all"], ["none", "unuse", "writeback", "intact"]),
+        (["intact"], ["intact"]),
+        (["writeback", "none", "writeback"], ["none", "writeback"]),
+        (["intact", "all"], ["none", "unuse", "writeback", "intact"]),
+    ],
+)
+def test_chosen_mechanisms_run_once_each_and_none_comes_first(
+    ordinary_runs: list[Plan], chosen: list[str], carried_out: list[str]
+) -> None:
+    options = [option for name in chosen for option in ("--eviction", name)]
+    outcome = CliRunner().invoke(command.demo, ["--ram", "16MiB", *options])
+    assert outcome.exit_code == 0, outcome.output
+    assert [plan.name for plan in ordinary_runs] == [*carried_out, "alone"]
+    assert [plan.eviction for plan in ordinary_runs[:-1]] == carried_out
+    assert [bool(plan.idle_pieces) for plan in ordinary_runs] == [True] * len(carried_out) + [False]
+
+
+def test_without_a_choice_the_default_eviction_runs_against_none(
+    ordinary_runs: list[Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "DEFAULT_EVICTION", "intact")
+    assert CliRunner().invoke(command.demo, ["--ram", "16MiB"]).exit_code == 0
+    assert [plan.eviction for plan in ordinary_runs] == ["none", "intact", "intact"]
+
+
+def test_defaults_are_the_pagers() -> None:
+    parameters = inspect.signature(Pager).parameters
+    assert parameters["eviction"].default == DEFAULT_EVICTION
+    assert parameters["policy"].default == DEFAULT_POLICY
+
+
+def test_every_run_gets_the_policy_and_the_pool_limit(ordinary_runs: list[Plan]) -> None:
+    arguments = ["--ram", "16MiB", "--policy", "sieve", "--pool-limit", "25%"]
+    outcome = CliRunner().invoke(command.demo, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    assert {(plan.policy, plan.pool_limit) for plan in ordinary_runs} == {("sieve", "25%")}
+    assert "at most 25% of it pool" in outcome.output
+    assert "policy='sieve'" in outcome.output
+
+
+def test_policy_and_pool_limit_are_the_pagers_if_not_given(ordinary_runs: list[Plan]) -> None:
+    assert CliRunner().invoke(command.demo, ["--ram", "16MiB"]).exit_code == 0
+    assert {(plan.policy, plan.pool_limit) for plan in ordinary_runs} == {(DEFAULT_POLICY, "50%")}
 
 
 def test_wrong_byte_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
     def corrupt(plan: Plan, observe: Callable[[Sample], None]) -> tuple[Result, list[Sample]]:
         result, samples = work_instead_of_run(plan, observe)
-        if plan.name == "unuse":
+        if plan.name == "intact":
             result = replace(result, busy_digests={**result.busy_digests, "price": "0"})
         return result, samples
 
     monkeypatch.setattr(command, "carry_out", corrupt)
-    outcome = CliRunner().invoke(command.demo, ["--ram", "16MiB"])
+    outcome = CliRunner().invoke(command.demo, ["--ram", "16MiB", "--eviction", "all"])
     assert outcome.exit_code == 1
-    assert "unuse: B's column 'price' has other bytes" in outcome.output
+    assert "intact: B's column 'price' has other bytes" in outcome.output
     assert outcome.output.count("has other bytes") == 1
 
 
 def test_plot_is_drawn(ordinary_runs: list[Plan], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / "runs.png"
-    outcome = CliRunner().invoke(command.demo, ["--ram", "16MiB", "--plot", str(path)])
+    arguments = ["--ram", "16MiB", "--eviction", "all", "--plot", str(path)]
+    outcome = CliRunner().invoke(command.demo, arguments)
     assert outcome.exit_code == 0, outcome.output
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_has_a_column_for_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = pytest.importorskip("matplotlib.figure")
+    drawn: list[Any] = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, *_, **__: drawn.append(self))
+    names = ["none", "unuse", "writeback", "intact", "alone"]
+    plot.save_plot([make_run(name, 40) for name in names], "nowhere.png")
+    titles = [axes.get_title().partition("\n")[0] for axes in drawn[0].axes if axes.get_title()]
+    assert titles == names
 
 
 def test_interrupt_ends_with_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,6 +446,10 @@ def test_failed_run_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch)
         (["--seed", "-1"], "--seed"),
         (["--faults", "polite"], "--faults"),
         (["--data", "/nowhere"], "does not exist"),
+        (["--eviction", "lru"], "'intact'"),
+        (["--policy", "clock"], "'sieve'"),
+        (["--pool-limit", "some"], "not a size"),
+        (["--pool-limit", "97MiB"], "more than the 96 MiB of --ram"),
         (["--swap-dir", "/nowhere"], "does not exist"),
         (["--plot", "runs.bmp"], ".png"),
         (["--plot", "/nowhere/runs.png"], "No such file"),
@@ -378,18 +498,79 @@ def test_run_that_cannot_begin_tells_why() -> None:
         carry_out(make_plan(swap_directory="/nowhere"), lambda sample: None)
 
 
+def test_pager_is_made_as_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+
+    def make(**arguments: Any) -> Pager:
+        made.append(arguments)
+        raise RunFailed
+
+    monkeypatch.setattr(contest, "Pager", make)
+    with pytest.raises(RunFailed):
+        contest.run(make_plan(eviction="intact", policy="sieve", pool_limit="25%"), lambda message: None)
+    assert made == [
+        {
+            "ram": 16 * MIB,
+            "swap": 96 * MIB,
+            "eviction": "intact",
+            "policy": "sieve",
+            "faults": "signal",
+            "pool_limit": "25%",
+            "swap_dir": "/var/tmp",
+        }
+    ]
+
+
+class OrdinaryPager:
+    """Stands in for a pager: ordinary memory, and evictions that were slow before B began to work."""
+
+    def __init__(self) -> None:
+        self.evictions = 0
+        counters = {field.name: 0 for field in fields(Stats) if not field.name.endswith("_us")}
+        self._stats = Stats(**counters, eviction_us=(), unuse_to_write_us=(), fault_us=())
+
+    def empty(self, length: int, dtype: DTypeLike) -> NDArray[Any]:
+        end = time.process_time() + 0.1
+        while time.process_time() < end:
+            pass
+        return np.empty(length, dtype)
+
+    @property
+    def stats(self) -> Stats:
+        """Each look finds one more eviction that was fast."""
+        self.evictions += 1
+        histogram = ((16, self.evictions), (8192, 1000))
+        return replace(self._stats, eviction_us=histogram, unuse_to_write_us=histogram)
+
+
+def test_result_tells_of_nothing_but_the_work_of_b() -> None:
+    plan = make_plan(seconds=0.1, idle_pieces=())
+    reports: list[dict[str, Any]] = []
+    result = contest._compete(plan, OrdinaryPager(), ResidentPeak(), reports.append)  # type: ignore[arg-type]
+    assert (result.eviction_us_p50, result.eviction_us_p99) == (16, 16)
+    assert (result.unuse_to_write_us_p50, result.unuse_to_write_us_p99) == (16, 16)
+    # To make B's five columns took half a second of CPU time.
+    assert 0 < result.user_cpu_seconds + result.system_cpu_seconds < result.work_seconds + 0.1
+    assert result.work_seconds < 0.3
+
+
 @pytest.mark.userfaultfd
-@pytest.mark.parametrize("faults", ["signal", "thread"])
-def test_contest_on_real_memory(faults: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("faults", "policy"), [("signal", "frame-lru"), ("thread", "sieve")])
+def test_contest_on_real_memory(faults: str, policy: Policy, tmp_path: Path) -> None:
     json_path = tmp_path / "figures.json"
-    outcome = CliRunner().invoke(
-        command.demo, ["--ram", "16MiB", "--seconds", "1", "--faults", faults, "--json", str(json_path)]
-    )
+    arguments = ["--ram", "16MiB", "--seconds", "1", "--eviction", "all", "--pool-limit", "40%"]
+    arguments += ["--faults", faults, "--policy", policy, "--json", str(json_path)]
+    outcome = CliRunner().invoke(command.demo, arguments)
     assert outcome.exit_code == 0, outcome.output
     runs = {run["name"]: run for run in json.loads(json_path.read_text())["runs"]}
-    assert runs["none"]["result"]["stats"]["unuses"] == 0
-    assert runs["unuse"]["result"]["stats"]["unuses"] > 0
-    for run in runs.values():
+    assert set(runs) == {*get_args(Eviction), "alone"}
+    for name, run in runs.items():
+        stats = run["result"]["stats"]
+        assert (stats["evicted_units"] > 0) == (name not in {"none", "alone"})
+        # Where nothing else can be done, another mechanism may fall back on unuse.
+        assert (stats["unuses"] > stats["evicted_units"] / 2) == (name == "unuse")
+        assert stats["pool_bytes"] <= run["plan"]["ram_bytes"] * 0.4
+        assert 0 < run["cpu_seconds"] < (os.cpu_count() or 1) * run["result"]["work_seconds"] + 0.1
         assert run["result"]["operations"] > 0
         assert run["mismatches"] == []
         for sample in run["samples"]:

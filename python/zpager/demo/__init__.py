@@ -2,7 +2,7 @@
 
 It stages the problem of the RFC "frontswap unuse for zcache" (2012) on real memory. A loads, works once, and
 sleeps for good; its pages fill the compressed pool. B works all the time, and without eviction all of its
-misses go to the disk. With "unuse" A's pages go there instead.
+misses go to the disk. With "unuse", "writeback" or "intact" A's pages go there instead.
 
 The map, in the order in which a demonstration runs:
 

@@ -1,11 +1,11 @@
-"""`zpager demo`: checks what was asked, carries out the three runs, shows what came of them."""
+"""`zpager demo`: checks what was asked, carries out the runs, shows what came of them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from typing import Any
+from typing import Any, Literal, get_args
 
 import click
 from rich.console import Console
@@ -15,15 +15,16 @@ from zpager.demo.contest import Plan
 from zpager.demo.data import Selection, TooLittleData, select_directory, select_interpreter_files
 from zpager.demo.display import Display, LiveDisplay, PlainDisplay, rich_table
 from zpager.demo.plot import SUFFIXES, can_plot, save_plot
-from zpager.demo.report import Run, as_json, plain_table, result_rows
+from zpager.demo.report import BASELINE, Run, as_json, plain_table, result_rows
 from zpager.demo.runner import RunFailed, carry_out
 from zpager.demo.verify import mismatches, replay
 from zpager.machine import memory_limit_bytes
+from zpager.pager import DEFAULT_EVICTION, DEFAULT_POLICY, Eviction, Faults, Policy
 from zpager.swap_directory import choose_swap_directory, free_bytes
 
 _MIB = 1 << 20
 _RAM_LEAST_BYTES = 16 * _MIB
-_POOL_LIMIT = "50%"
+_ALL: Literal["all"] = "all"
 _EXIT_INTERRUPTED = 130
 
 
@@ -44,6 +45,27 @@ class _SizeOption(click.ParamType[int]):
     "--ram", type=_SizeOption(), default="96MiB", show_default=True, help="The RAM that A and B share."
 )
 @click.option(
+    "--pool-limit",
+    default="50%",
+    show_default=True,
+    help="How large the compressed pool may grow; a per cent is a share of --ram.",
+)
+@click.option(
+    "--eviction",
+    "evictions",
+    type=click.Choice([*get_args(Eviction), _ALL]),
+    multiple=True,
+    help="How a full pool makes room; a run for each one named, or for all.  "
+    f"[default: {BASELINE}, {DEFAULT_EVICTION}]",
+)
+@click.option(
+    "--policy",
+    type=click.Choice(get_args(Policy)),
+    default=DEFAULT_POLICY,
+    show_default=True,
+    help="Which compressed pages are evicted first.",
+)
+@click.option(
     "--seconds",
     type=click.IntRange(1, 3600),
     default=10,
@@ -55,7 +77,7 @@ class _SizeOption(click.ParamType[int]):
 )
 @click.option(
     "--faults",
-    type=click.Choice(["signal", "thread"]),
+    type=click.Choice(get_args(Faults)),
     default="signal",
     show_default=True,
     help="How page faults are delivered; signal is faster.",
@@ -75,9 +97,12 @@ class _SizeOption(click.ParamType[int]):
 def demo(
     *,
     ram: int,
+    pool_limit: str,
+    evictions: tuple[Eviction | Literal["all"], ...],
+    policy: Policy,
     seconds: int,
     seed: int,
-    faults: str,
+    faults: Faults,
     data: str | None,
     swap_dir: str | None,
     plot: str | None,
@@ -86,24 +111,33 @@ def demo(
     """Two programs in RAM that is too small for both: A sleeps, B works.
 
     A loads its data (real files), works once over it, and sleeps; its pages fill the compressed pool. B
-    works on its tables all the time. How fast B gets on is measured three times: with eviction="none", where
-    a full pool refuses and B's misses go to the disk; with "unuse", where A's pages go there instead; and
-    alone, with enough RAM, for the limit. In the end every byte of A and B is checked; the exit code is 1 if
-    one is wrong.
+    works on its tables all the time. How fast B gets on is measured with eviction="none", where a full pool
+    refuses and B's misses go to the disk; with a mechanism that sends A's pages there instead; and alone,
+    with enough RAM, for the limit. In the end every byte of A and B is checked; the exit code is 1 if one is
+    wrong.
     """
     _check_output(plot, "--plot", SUFFIXES)
     _check_output(json_path, "--json", ())
     if plot and not can_plot():
         raise click.ClickException("--plot needs matplotlib: pip install 'zpager[demo]'")
     plans, selection = _make_plans(
-        ram_bytes=ram, seconds=seconds, seed=seed, faults=faults, data=data, swap_dir=swap_dir
+        evictions=_in_order(evictions),
+        ram_bytes=ram,
+        pool_limit=pool_limit,
+        policy=policy,
+        seconds=seconds,
+        seed=seed,
+        faults=faults,
+        data=data,
+        swap_dir=swap_dir,
     )
 
     click.echo(f"A: {selection}")
     click.echo(f"B: {format_size(plans[0].busy_bytes)} of tables, seed {seed}; works {seconds} s in each run")
     click.echo(
-        f"RAM for both: {format_size(ram)}, at most {_POOL_LIMIT} of it pool; swap file: "
-        f"{format_size(plans[0].swap_bytes)} in {plans[0].swap_directory}; faults={faults!r}\n"
+        f"RAM for both: {format_size(ram)}, at most {pool_limit} of it pool; swap file: "
+        f"{format_size(plans[0].swap_bytes)} in {plans[0].swap_directory}; policy={policy!r}, "
+        f"faults={faults!r}\n"
     )
     try:
         runs, verdicts = _carry_out_all(plans)
@@ -125,10 +159,28 @@ def demo(
         sys.exit(1)
 
 
+def _in_order(chosen: tuple[Eviction | Literal["all"], ...]) -> list[Eviction]:
+    """The mechanisms to run, each once, the one that others are compared with first."""
+    wanted = chosen or (BASELINE, DEFAULT_EVICTION)
+    everything: list[Eviction] = sorted(get_args(Eviction), key=lambda eviction: eviction != BASELINE)
+    return [eviction for eviction in everything if eviction in wanted or _ALL in wanted]
+
+
 def _make_plans(
-    *, ram_bytes: int, seconds: int, seed: int, faults: str, data: str | None, swap_dir: str | None
+    *,
+    evictions: list[Eviction],
+    ram_bytes: int,
+    pool_limit: str,
+    policy: Policy,
+    seconds: int,
+    seed: int,
+    faults: Faults,
+    data: str | None,
+    swap_dir: str | None,
 ) -> tuple[list[Plan], Selection]:
-    """The three runs. Whatever would make one of them fail for want of room is found here.
+    """The runs: one for each mechanism, and B alone.
+
+    Whatever would make one of them fail for want of room is found here.
 
     The sizes follow from `ram`: real libraries compress to about a half, B's tables to about a third. So A,
     twice the RAM, fills it all when compressed; and B, a third more than the RAM, fits once A is away.
@@ -138,6 +190,7 @@ def _make_plans(
     alone_ram_bytes = busy_bytes * 2
     if ram_bytes < _RAM_LEAST_BYTES:
         raise click.BadParameter(f"at least {format_size(_RAM_LEAST_BYTES)}", param_hint="--ram")
+    _check_pool_limit(pool_limit, ram_bytes)
     # Beside the pager the check needs B's tables in ordinary memory, though not at the same time.
     if alone_ram_bytes > memory_limit_bytes():
         raise click.BadParameter(
@@ -164,15 +217,16 @@ def _make_plans(
     except TooLittleData as error:
         raise click.ClickException(str(error)) from None
 
-    def plan(name: str, *, eviction: str, alone: bool) -> Plan:
+    def plan(name: str, *, eviction: Eviction, alone: bool) -> Plan:
         return Plan(
             name=name,
             ram_bytes=alone_ram_bytes if alone else ram_bytes,
             swap_bytes=swap_bytes,
             swap_directory=directory,
-            eviction="unuse" if eviction == "unuse" else "none",
-            faults="signal" if faults == "signal" else "thread",
-            pool_limit=_POOL_LIMIT,
+            eviction=eviction,
+            policy=policy,
+            faults=faults,
+            pool_limit=pool_limit,
             seconds=seconds,
             seed=seed,
             busy_bytes=busy_bytes,
@@ -180,9 +234,8 @@ def _make_plans(
         )
 
     return [
-        plan("none", eviction="none", alone=False),
-        plan("unuse", eviction="unuse", alone=False),
-        plan("alone", eviction="unuse", alone=True),
+        *(plan(eviction, eviction=eviction, alone=False) for eviction in evictions),
+        plan("alone", eviction=DEFAULT_EVICTION, alone=True),
     ], selection
 
 
@@ -212,6 +265,19 @@ def _show(runs: list[Run], verdicts: dict[str, list[str]]) -> None:
     for name, wrong in verdicts.items():
         for what in wrong:
             click.echo(f"{name}: {what}", err=True)
+
+
+def _check_pool_limit(pool_limit: str, ram_bytes: int) -> None:
+    try:
+        limit_bytes = parse_size(pool_limit, whole=ram_bytes)
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error), param_hint="--pool-limit") from None
+    if limit_bytes > ram_bytes:
+        raise click.BadParameter(
+            f"{format_size(limit_bytes)} is more than the {format_size(ram_bytes)} of --ram, of which the "
+            "pool is a part",
+            param_hint="--pool-limit",
+        )
 
 
 def _check_output(path: str | None, option: str, suffixes: tuple[str, ...]) -> None:

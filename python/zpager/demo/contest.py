@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from zpager import Error, Pager
 from zpager.demo.data import DataChanged, Piece, read_blocks
 from zpager.demo.resident import ResidentPeak
 from zpager.demo.work import Digests, Orders, Work, digest
+from zpager.pager import Eviction, Faults, Policy
 
 Phase: TypeAlias = Literal["A loads", "A works once", "B loads", "B works", "checking"]
 Report: TypeAlias = Callable[[dict[str, Any]], None]
@@ -39,8 +41,9 @@ class Plan:
     ram_bytes: int
     swap_bytes: int
     swap_directory: str
-    eviction: Literal["unuse", "none"]
-    faults: Literal["thread", "signal"]
+    eviction: Eviction
+    policy: Policy
+    faults: Faults
     pool_limit: str
     seconds: float
     """How long B works."""
@@ -87,6 +90,9 @@ class Result:
 
     work_seconds: float
     operations: int
+    user_cpu_seconds: float
+    system_cpu_seconds: float
+    """CPU time of the whole process, all its threads, while B worked: in user space, and in the kernel."""
     checksum: int
     """All of B's answers in one number."""
     busy_digests: Digests
@@ -101,8 +107,12 @@ class Result:
     """The fields of `zpager.Stats` when B began to work."""
     stats: dict[str, Any]
     """The same when B ended."""
+    eviction_us_p50: int | None
+    eviction_us_p99: int | None
+    """From the decision to evict to a free frame, while B worked."""
     unuse_to_write_us_p50: int | None
     unuse_to_write_us_p99: int | None
+    """From a page's eviction to its write, while B worked."""
 
 
 class _Observer:
@@ -149,6 +159,7 @@ def run(plan: Plan, report: Report) -> Result:
         ram=plan.ram_bytes,
         swap=plan.swap_bytes,
         eviction=plan.eviction,
+        policy=plan.policy,
         faults=plan.faults,
         pool_limit=plan.pool_limit,
         swap_dir=plan.swap_directory,
@@ -182,19 +193,24 @@ def _compete(plan: Plan, pager: Pager, peak: ResidentPeak, report: Report) -> Re
     work = Work(orders, plan.seed)
     stats_at_start = pager.stats
     observer.look("B works", force=True)
+    usage_at_start = resource.getrusage(resource.RUSAGE_SELF)
     start = time.monotonic()
     work_seconds = 0.0
     while work_seconds < plan.seconds:
         work.step()
         work_seconds = time.monotonic() - start
         observer.look("B works", work_seconds, work.operations)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
     stats = pager.stats
+    of_work = stats - stats_at_start
     observer.look("B works", work_seconds, work.operations, force=True)
 
     observer.look("checking", work_seconds, work.operations, force=True)
     return Result(
         work_seconds=work_seconds,
         operations=work.operations,
+        user_cpu_seconds=usage.ru_utime - usage_at_start.ru_utime,
+        system_cpu_seconds=usage.ru_stime - usage_at_start.ru_stime,
         checksum=work.checksum,
         busy_digests=orders.digests(),
         idle_digest=None if idle is None else digest(idle),
@@ -202,8 +218,10 @@ def _compete(plan: Plan, pager: Pager, peak: ResidentPeak, report: Report) -> Re
         resident_growth_bytes=peak.growth_bytes(),
         stats_at_start=asdict(stats_at_start),
         stats=asdict(stats),
-        unuse_to_write_us_p50=stats.unuse_to_write_us_p50,
-        unuse_to_write_us_p99=stats.unuse_to_write_us_p99,
+        eviction_us_p50=of_work.eviction_us_p50,
+        eviction_us_p99=of_work.eviction_us_p99,
+        unuse_to_write_us_p50=of_work.unuse_to_write_us_p50,
+        unuse_to_write_us_p99=of_work.unuse_to_write_us_p99,
     )
 
 

@@ -107,7 +107,7 @@ class PlainDisplay:
             state += f" (read {_speed(rates.read_bytes)}, written {_speed(rates.written_bytes)})"
         else:
             pace = " " * 19
-        click.echo(f"{self._name:<6} {sample.phase:<13} {pace}  {state}")
+        click.echo(f"{self._name:<9} {sample.phase:<13} {pace}  {state}")
         self._before = sample
 
     def end(self, run: Run) -> None:
@@ -185,7 +185,7 @@ class LiveDisplay:
 
 def rich_table(rows: Sequence[tuple[str, ...]]) -> Table:
     """The rows of `report.result_rows` for a terminal."""
-    table = Table(box=None, padding=(0, 3, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column(rows[0][0])
     for name in rows[0][1:]:
         table.add_column(name, justify="right", style="bold")

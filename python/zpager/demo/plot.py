@@ -1,4 +1,4 @@
-"""The three runs over time as a picture, with matplotlib, which comes with `zpager[demo]`."""
+"""The runs over time as a picture, with matplotlib, which comes with `zpager[demo]`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def save_plot(runs: Sequence[Run], path: str) -> None:
         steps = [(a, b) for a, b in pairwise(samples) if b.work_seconds > a.work_seconds]
         step_seconds = [b.work_seconds for _, b in steps]
 
-        rate.set_title(f"{run.plan.name}: {run.steady_rate_per_second:,.0f} operations/s in the last half")
+        rate.set_title(f"{run.plan.name}\n{run.steady_rate_per_second:,.0f} operations/s in the last half")
         rate.plot(step_seconds, [_per_second(a, b, "operations") for a, b in steps])
         # The runs differ by powers of ten.
         rate.set_yscale("log")

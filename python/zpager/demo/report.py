@@ -1,18 +1,19 @@
-"""What is left of a run when it is over: its rates, its row in the table, its part of the JSON file."""
+"""What is left of a run when it is over: its rates, its column in the table, its part of the JSON file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from zpager import format_size
 from zpager.demo.contest import Plan, Result, Sample
+from zpager.pager import Eviction
 from zpager.stats import PAGE_BYTES
 
-SCHEMA_VERSION = 1
-BASELINE = "none"
+SCHEMA_VERSION = 2
+BASELINE: Final[Eviction] = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,16 @@ class Run:
         return (self.result.operations - middle.operations) / seconds if seconds else self.rate_per_second
 
     @property
+    def cpu_seconds(self) -> float:
+        """CPU time of the whole process while B worked."""
+        return self.result.user_cpu_seconds + self.result.system_cpu_seconds
+
+    @property
+    def cpu_seconds_per_operation(self) -> float:
+        """That, divided by what B got done."""
+        return self.cpu_seconds / self.result.operations
+
+    @property
     def work_samples(self) -> list[Sample]:
         """The samples from B's start to B's end."""
         return [sample for sample in self.samples if sample.phase == "B works"]
@@ -53,16 +64,21 @@ def result_rows(runs: Sequence[Run], verdicts: dict[str, list[str]] | None = Non
 
     `verdicts` has for each run what was wrong with its bytes; None as long as that is not known.
     """
-    baseline = next((run.steady_rate_per_second for run in runs if run.plan.name == BASELINE), None)
+    baseline = _baseline_rate(runs)
     measures: list[tuple[str, Callable[[Run], str]]] = [
         ("B's operations per second", lambda run: f"{run.rate_per_second:,.1f}"),
         ("  in the last half", lambda run: f"{run.steady_rate_per_second:,.1f}"),
-        (f"  against {BASELINE}", lambda run: _ratio(run.steady_rate_per_second, baseline)),
+        (f"  against {BASELINE}", lambda run: _times(_ratio(run, baseline))),
+        ("CPU time of B's work", lambda run: f"{run.cpu_seconds:,.1f} s"),
+        ("  per operation", lambda run: f"{run.cpu_seconds_per_operation * 1000:,.2f} ms"),
         ("RAM allowed", lambda run: format_size(run.plan.ram_bytes)),
-        ("  peak growth of RSS", lambda run: _growth(run.result.resident_growth_bytes, run.plan.ram_bytes)),
+        ("  peak growth of RSS", lambda run: format_size(run.result.resident_growth_bytes)),
+        ("  of RAM allowed", lambda run: f"{run.result.resident_growth_bytes / run.plan.ram_bytes:.0%}"),
         ("  pool in the end", lambda run: format_size(run.result.stats["pool_bytes"])),
         ("device, read by B's work", lambda run: format_size(run.device_bytes("pswpin"))),
         ("  written", lambda run: format_size(run.device_bytes("pswpout"))),
+        ("time to evict a frame, half", lambda run: _within(run.result.eviction_us_p50)),
+        ("  99%", lambda run: _within(run.result.eviction_us_p99)),
         ("from unuse to write, half", lambda run: _within(run.result.unuse_to_write_us_p50)),
         ("  99%", lambda run: _within(run.result.unuse_to_write_us_p99)),
     ]
@@ -89,6 +105,7 @@ def plain_table(rows: Sequence[tuple[str, ...]]) -> str:
 
 def as_json(runs: Sequence[Run], verdicts: dict[str, list[str]], idle_data: str) -> str:
     """Everything that is known of the runs; `schema_version` grows when a name changes or goes."""
+    baseline = _baseline_rate(runs)
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "idle_data": idle_data,
@@ -100,6 +117,9 @@ def as_json(runs: Sequence[Run], verdicts: dict[str, list[str]], idle_data: str)
                 "plan": {name: value for name, value in asdict(run.plan).items() if name != "idle_pieces"},
                 "operations_per_second": run.rate_per_second,
                 "operations_per_second_last_half": run.steady_rate_per_second,
+                "against_none": _ratio(run, baseline),
+                "cpu_seconds": run.cpu_seconds,
+                "cpu_seconds_per_operation": run.cpu_seconds_per_operation,
                 "device_read_bytes": run.device_bytes("pswpin"),
                 "device_written_bytes": run.device_bytes("pswpout"),
                 "mismatches": verdicts[run.plan.name],
@@ -112,12 +132,16 @@ def as_json(runs: Sequence[Run], verdicts: dict[str, list[str]], idle_data: str)
     return json.dumps(document, indent=2) + "\n"
 
 
-def _ratio(rate: float, baseline: float | None) -> str:
-    return f"{rate / baseline:,.1f} times" if baseline else "–"
+def _baseline_rate(runs: Sequence[Run]) -> float | None:
+    return next((run.steady_rate_per_second for run in runs if run.plan.name == BASELINE), None)
 
 
-def _growth(growth_bytes: int, ram_bytes: int) -> str:
-    return f"{format_size(growth_bytes)} ({growth_bytes / ram_bytes:.0%})"
+def _ratio(run: Run, baseline: float | None) -> float | None:
+    return run.steady_rate_per_second / baseline if baseline else None
+
+
+def _times(ratio: float | None) -> str:
+    return "–" if ratio is None else f"{ratio:,.1f} times"
 
 
 def _within(microseconds: int | None) -> str:
