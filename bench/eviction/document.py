@@ -27,6 +27,7 @@ def update(document: Path, questions: Sequence[int], results: Results) -> None:
     """
     directory = figures_directory(document)
     text = replace_part(document.read_text("utf-8"), "settings", tables.settings_line(results))
+    text = replace_part(text, "workloads", tables.workloads())
     for question in questions:
         picture = directory / f"question-{question}.svg"
         plots.save(question, results, picture)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
@@ -28,10 +29,10 @@ def save(question: int, results: Results, path: Path) -> None:
 
 def _policies(results: Results, figure: Figure) -> None:
     time, device = figure.subplots(2, 1, sharex=True)
-    _bars(time, results, questions.POLICIES, "operation_us")
+    _bars(time, questions.POLICIES, partial(_time_multiple, results))
     time.set_ylabel("time per operation,\nframe-lru is 1")
-    _bars(device, results, questions.POLICIES, "pswpin")
-    device.set_ylabel("slots read,\nframe-lru is 1")
+    _bars(device, questions.POLICIES, lambda cell, _: _thousands_read(results, cell), is_multiple=False)
+    device.set_ylabel("pages read,\nthousands")
     time.legend(ncols=5, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
@@ -49,13 +50,14 @@ def _shares(results: Results, figure: Figure) -> None:
             if results.has(Cell(workload, setting.options))
         ]
         color = f"C{number}"
-        fixed = [point for point in points if point[0] < len(settings) - 1]
+        fixed = [point for point in points if point[0] < len(questions.FIXED_SHARES.settings)]
         axes.plot(*zip(*fixed, strict=True), marker=".", color=color, label=workload)
-        axes.plot(*zip(*points, strict=True), linestyle="", marker="D", color=color, markevery=[-1])
+        for place, multiple in points[len(fixed) :]:
+            axes.plot(place, multiple, marker="D", color=color)
     axes.set_xticks(range(len(settings)), [setting.name for setting in settings])
     axes.set_xlabel("pool_limit")
     axes.set_ylabel("time per operation,\nthe best fixed share is 1")
-    axes.set_yscale("log")
+    axes.set_ylim(bottom=0)
     if axes.lines:
         axes.legend(fontsize="small")
 
@@ -89,7 +91,7 @@ def _reserves(results: Results, figure: Figure) -> None:
 
 def _mechanisms(results: Results, figure: Figure) -> None:
     left, right = figure.subplots(1, 2, width_ratios=[2, 1])
-    _bars(left, results, questions.MECHANISMS, "operation_us")
+    _bars(left, questions.MECHANISMS, partial(_time_multiple, results))
     left.set_ylabel("time per operation, none is 1")
     left.tick_params(axis="x", labelrotation=30)
     left.legend(ncols=4, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -103,29 +105,37 @@ def _mechanisms(results: Results, figure: Figure) -> None:
     right.set_ylabel("µs a page, of the big ones")
 
 
+# What was not measured has no height.
+
+
 def _phase_us(results: Results, cell: Cell, phase: str) -> float:
-    """A phase's time; nothing to see if it was not measured."""
     return results.median(cell, lambda outcome: outcome.phase_us[phase]) if results.has(cell) else 0.0
 
 
-def _bars(axes: Axes, results: Results, matrix: Matrix, measure: str) -> None:
-    """A group for each workload, a bar in it for each setting, as a multiple of the first one's."""
+def _thousands_read(results: Results, cell: Cell) -> float:
+    return results.median(cell, lambda outcome: outcome.pswpin) / 1000 if results.has(cell) else 0.0
+
+
+def _time_multiple(results: Results, cell: Cell, base: Cell) -> float:
+    if not results.has(cell) or not results.has(base):
+        return 0.0
+    return results.median(cell, operation_us) / results.median(base, operation_us)
+
+
+def _bars(
+    axes: Axes, matrix: Matrix, height: Callable[[Cell, Cell], float], is_multiple: bool = True
+) -> None:
+    """A group for each workload, a bar in it for each setting: its height by its cell and the first one's."""
     width = _BAR_WIDTH / len(matrix.settings)
-    base = matrix.settings[0]
     for number, setting in enumerate(matrix.settings):
-        heights = []
-        for workload in matrix.workloads:
-            cell, base_cell = Cell(workload, setting.options), Cell(workload, base.options)
-            if results.has(cell) and results.has(base_cell):
-                of_base = results.median(base_cell, lambda outcome: getattr(outcome, measure))
-                of_this = results.median(cell, lambda outcome: getattr(outcome, measure))
-                # Nothing read from the device by either is no difference.
-                heights.append(of_this / of_base if of_base else float(not of_this))
-            else:
-                heights.append(0.0)
+        heights = [
+            height(Cell(workload, setting.options), Cell(workload, matrix.settings[0].options))
+            for workload in matrix.workloads
+        ]
         places = [place + number * width for place in range(len(matrix.workloads))]
         axes.bar(places, heights, width, label=setting.name)
-    axes.axhline(1, color="black", linewidth=0.5)
+    if is_multiple:
+        axes.axhline(1, color="black", linewidth=0.5)
     _name_groups(axes, matrix.workloads)
 
 

@@ -9,7 +9,7 @@ from bench.eviction import questions
 from bench.eviction.measure import Results
 from bench.eviction.questions import QUESTIONS, Cell, Matrix, Setting
 from bench.eviction.run import Outcome
-from bench.table import PAGE_BYTES
+from bench.eviction.workloads import WORKLOADS
 from zpager import format_size
 
 NOTHING = "–"
@@ -43,6 +43,11 @@ def markdown(question: int, results: Results) -> str:
     return "\n\n".join([*parts, *_remarks(question, results)])
 
 
+def workloads() -> str:
+    """What each of them does."""
+    return _table([("workload", "what it does"), *((name, it.title) for name, it in WORKLOADS.items())])
+
+
 def settings_line(results: Results) -> str:
     """What was measured, and where."""
     settings = results.settings
@@ -58,8 +63,10 @@ def _policies(results: Results) -> list[str]:
     return [
         "Time per operation, as a multiple of frame-lru's:",
         _relative(results, matrix, matrix.settings[0]),
-        "Slots read from the device, in thousands:",
+        "Pages read from the device, in thousands:",
         _absolute(results, matrix, lambda outcome: outcome.pswpin / _THOUSAND),
+        "Microseconds an operation that 99% of the chunks keep to:",
+        _absolute(results, matrix, lambda outcome: outcome.chunk_us_p99),
     ]
 
 
@@ -91,7 +98,7 @@ def _shares(results: Results) -> list[str]:
     return [
         "Time per operation, as a multiple of the best fixed share's:",
         _table(rows),
-        "Slots read from the device, in thousands:",
+        "Pages read from the device, in thousands:",
         _absolute(results, both, lambda outcome: outcome.pswpin / _THOUSAND),
     ]
 
@@ -106,8 +113,8 @@ def _reserves(results: Results) -> list[str]:
             "spread",
             "99% of evictions, µs",
             "direct reclaims",
-            "slots read",
-            "written",
+            "pages read",
+            "slots written",
         )
     ]
     for workload in questions.RESERVES.workloads:
@@ -136,8 +143,10 @@ def _mechanisms(results: Results) -> list[str]:
     return [
         "Time per operation, as a multiple of that without eviction:",
         _relative(results, matrix, matrix.settings[0]),
-        "Slots read from the device / written to it, in thousands:",
+        "Pages read from the device / slots of it written, in thousands:",
         _traffic(results, matrix),
+        "Microseconds an operation that 99% of the chunks keep to:",
+        _absolute(results, matrix, lambda outcome: outcome.chunk_us_p99),
         "Much data: 6 × `ram`, written in order and read in order:",
         _big(results),
         "What encryption costs: microseconds an operation, and of processor time:",
@@ -147,7 +156,15 @@ def _mechanisms(results: Results) -> list[str]:
 
 def _big(results: Results) -> str:
     rows: list[_Row] = [
-        ("", "eviction", "fill, µs a page", "read, µs a page", "processor, µs", "read", "written")
+        (
+            "workload",
+            "eviction",
+            "fill, µs a page",
+            "read, µs a page",
+            "processor, µs",
+            "pages read, thousands",
+            "slots written, thousands",
+        )
     ]
     for workload in questions.BIG.workloads:
         for setting in questions.BIG.settings:
@@ -160,10 +177,8 @@ def _big(results: Results) -> str:
                         _shown(results, cell, lambda outcome: outcome.phase_us["fill"]),
                         _shown(results, cell, lambda outcome: outcome.phase_us["read"]),
                         _shown(results, cell, lambda outcome: outcome.cpu_us),
-                        format_size(round(results.median(cell, lambda outcome: outcome.pswpin)) * PAGE_BYTES),
-                        format_size(
-                            round(results.median(cell, lambda outcome: outcome.pswpout)) * PAGE_BYTES
-                        ),
+                        _shown(results, cell, lambda outcome: outcome.pswpin / _THOUSAND, 1),
+                        _shown(results, cell, lambda outcome: outcome.pswpout / _THOUSAND, 1),
                     )
                 )
     return _table(rows)
@@ -233,7 +248,9 @@ def _multiple(results: Results, cell: Cell, base_us: float) -> str:
 
 def _spread(results: Results, cells: Sequence[Cell]) -> str:
     """By how much rounds that should be the same differ, at the worst."""
-    spreads = [results.spread(cell, operation_us) for cell in cells if results.has(cell)]
+    spreads = [
+        results.spread(cell, operation_us) for cell in cells if len(results.outcomes.get(cell, ())) > 1
+    ]
     return f"{max(spreads):.0%}" if spreads else NOTHING
 
 

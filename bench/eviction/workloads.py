@@ -85,7 +85,7 @@ def _contest(ram_pages: int, random: np.random.Generator) -> Script:
 
 def _skewed(ram_pages: int, random: np.random.Generator, contents: str, writes: float) -> Script:
     array = Array(contents, _DATA_PER_RAM * ram_pages)
-    pages = _zipf(random, array.pages, 12 * ram_pages)
+    pages = _zipf(random, array.pages, 8 * ram_pages)
     work = Access("work", 0, pages, round(writes * CHUNK_PAGES))
     return Script([array], [Fill("fill", 0), work], frozenset({work.phase}))
 
@@ -97,7 +97,7 @@ def _shifting(ram_pages: int, random: np.random.Generator) -> Script:
     steps: list[Fill | Access] = [Fill("fill", 0)]
     for position in range(4):
         first = position * hot // 4
-        pages = scattered[random.integers(first, first + hot, 2 * ram_pages)]
+        pages = scattered[random.integers(first, first + hot, 3 * ram_pages // 2)]
         steps.append(Access("work", 0, pages))
     return Script([array], steps, frozenset({"work"}))
 
@@ -135,7 +135,8 @@ WORKLOADS: dict[str, Workload] = {
         _contest,
     ),
     "skewed reads": Workload(
-        "6 × `ram` of numbers, read at random by Zipf's law: a few pages often, most of them seldom",
+        "6 × `ram` of numbers, read at random by Zipf's law: a few pages often, most of them seldom. Only "
+        "the reads count",
         partial(_skewed, contents="mixed", writes=0.0),
     ),
     "skewed writes": Workload("the same, with 30% writes", partial(_skewed, contents="mixed", writes=0.3)),
@@ -153,13 +154,13 @@ WORKLOADS: dict[str, Workload] = {
         partial(_skewed, contents="half noise", writes=0.1),
     ),
     "big, table": Workload(
-        "the benchmark's table, 6 × eight times as much `ram`, written in order and read in order once",
+        "with eight times the RAM: the benchmark's table, 6 × `ram`, written in order and read in order once",
         partial(_fill_and_scan, contents="table", scans=1),
         ram_multiple=8,
         rounds_max=1,
     ),
     "big, files": Workload(
-        "the same with files of the interpreter's",
+        "the same with files",
         partial(_fill_and_scan, contents="files", scans=1),
         ram_multiple=8,
         rounds_max=1,
