@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bench.eviction import tables
-from bench.eviction.document import RESULTS_NAME, figures_directory, update
+from bench.eviction.document import RESULTS_NAME, MarkerMissing, figures_directory, update
 from bench.eviction.measure import Results, Settings, measure
 from bench.eviction.questions import QUESTIONS, cells_of
 from zpager import ConfigurationError, parse_size
@@ -80,7 +80,10 @@ def main(  # noqa: PLR0917
     for question in questions:
         click.echo(f"\nQuestion {question}\n\n{tables.markdown(question, results)}")
     if document:
-        update(document, questions, results)
+        try:
+            update(document, questions, results)
+        except MarkerMissing as error:
+            raise click.ClickException(f"{error}; add them and take --render") from None
     if results.failed or any(
         outcome.wrong_words for outcomes in results.outcomes.values() for outcome in outcomes
     ):
