@@ -8,7 +8,7 @@ RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench test test-rust test-python soak lint format clean
+.PHONY: help setup demo bench eviction test test-rust test-python soak lint format clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: setup ## Run the RFC's contest on this machine's memory: about a minute
 
 bench: setup ## Measure faults, sequential and random access
 	$(BIN)/python -m bench
+
+eviction: setup ## Measure policies, pool limits and mechanisms for docs/eviction.md: 40 minutes
+	$(BIN)/python -m bench.eviction
 
 test: test-rust test-python ## Run all tests
 

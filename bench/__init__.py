@@ -5,4 +5,6 @@
 - `table`: the data, the same bytes for every contestant, and how they are checked;
 - `workload`: one round in a process of its own: fill, read, write, check;
 - `report`: medians, targets, the table, the JSON file.
+
+`bench.eviction` is another one, of what is behind docs/eviction.md.
 """
