@@ -24,11 +24,9 @@ const WORD_SLOTS: u32 = u64::BITS;
 /// longest run of them is taken.
 const WORDS_SEARCHED: usize = 256;
 
-#[derive(Clone, Copy, Default)]
-struct Sealed {
-    generation: u32,
-    tag: Tag,
-}
+/// The generation, and the tag. An array of numbers and no structure, since only of such a table does
+/// the system make the zeros, and those that are not touched cost no RAM.
+type Sealed = [u32; 1 + size_of::<Tag>() / size_of::<u32>()];
 
 enum Seals {
     Checksums(Vec<[u8; CHECKSUM_BYTES]>),
@@ -137,7 +135,7 @@ impl SwapMap {
         self.untouched = self.untouched.max(best_at + best_length);
         if let Seals::Tags(seals) = &mut self.seals {
             let run = &mut seals[best_at as usize..][..best_length as usize];
-            run.iter_mut().for_each(|sealed| sealed.generation += 1);
+            run.iter_mut().for_each(|[generation, ..]| *generation += 1);
         }
         Some((first, best_length))
     }
@@ -172,7 +170,10 @@ impl SwapMap {
     pub fn set_tag(&mut self, slot: Slot, tag: &Tag) {
         match &mut self.seals {
             Seals::Checksums(seals) => seals[slot.0 as usize].copy_from_slice(&tag[..CHECKSUM_BYTES]),
-            Seals::Tags(seals) => seals[slot.0 as usize].tag = *tag,
+            Seals::Tags(seals) => {
+                let words = tag.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
+                seals[slot.0 as usize].iter_mut().skip(1).zip(words).for_each(|(word, tag)| *word = tag);
+            }
         }
     }
 
@@ -184,7 +185,14 @@ impl SwapMap {
                 tag[..CHECKSUM_BYTES].copy_from_slice(&seals[slot.0 as usize]);
                 tag
             }
-            Seals::Tags(seals) => seals[slot.0 as usize].tag,
+            Seals::Tags(seals) => {
+                let mut tag = Tag::default();
+                let [_, words @ ..] = seals[slot.0 as usize];
+                for (bytes, word) in tag.as_chunks_mut().0.iter_mut().zip(words) {
+                    *bytes = word.to_le_bytes();
+                }
+                tag
+            }
         }
     }
 
@@ -192,7 +200,7 @@ impl SwapMap {
     pub fn generation(&self, slot: Slot) -> u32 {
         match &self.seals {
             Seals::Checksums(_) => 0,
-            Seals::Tags(seals) => seals[slot.0 as usize].generation,
+            Seals::Tags(seals) => seals[slot.0 as usize][0],
         }
     }
 
