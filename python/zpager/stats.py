@@ -161,6 +161,9 @@ class Stats:
     lost_pages: int
     """Pages whose only copy could not be read, or failed its checksum."""
 
+    vanished_pages: int
+    """Pages that should have been in RAM and were not, and read as zeros since: the program's own `madvise`."""
+
     unuse_to_write_us: Histogram
     """Microseconds from a page's eviction from the pool to its write to the device."""
     eviction_us: Histogram
@@ -359,6 +362,7 @@ class Stats:
                         f"{self.lost_pages:,}",
                         f"{self.corrupt_slots:,} corrupt on the device, {self.corrupt_zpages:,} in RAM",
                     ),
+                    ("pages vanished", f"{self.vanished_pages:,}", "discarded by the program itself"),
                 ],
             ),
         ]

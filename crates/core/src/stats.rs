@@ -104,4 +104,6 @@ counters! {
     device_write_errors,
     /// Pages whose only copy could not be read back.
     lost_pages,
+    /// Pages that should have been in RAM and were not: the program has discarded them by itself.
+    vanished_pages,
 }

@@ -72,6 +72,11 @@ pub fn run(shared: &Shared, stop: &Stop) {
                 std::hint::spin_loop();
                 continue;
             };
+            assert!(
+                shared.memory.window.contains(fault.address),
+                "a page that zpager has staged at {:#x} has vanished",
+                fault.address
+            );
             let outcome = shared.serve_here(fault.address, fault.access, fault.was_mapped);
             if outcome != Outcome::Resolved {
                 report(outcome, fault.address, shared.offset_in_region(fault.address));

@@ -75,6 +75,11 @@ impl Mapping {
         self.base.as_ptr() as usize + page * PAGE_BYTES
     }
 
+    /// Whether an address is in it.
+    pub fn contains(&self, address: usize) -> bool {
+        (self.address(0)..self.address(self.pages)).contains(&address)
+    }
+
     /// Bytes mapped.
     pub fn bytes(&self) -> usize {
         self.pages * PAGE_BYTES

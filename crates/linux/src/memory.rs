@@ -18,6 +18,10 @@ use zpager_core::zcache::pool::arena::FrameIndex;
 use crate::mapping::Mapping;
 use crate::userfaultfd::{Userfaultfd, Watch};
 
+/// There was no page to be moved.
+#[derive(Clone, Copy, Debug)]
+struct Vanished;
+
 /// Ranges that are given to one call.
 const RANGES_MAX: usize = 64;
 
@@ -43,7 +47,8 @@ impl ManagedMemory {
         let staging = Mapping::new(staging_slots)?;
         let frames = Mapping::new(frame_count)?;
         userfaultfd.register(window.address(0), window.bytes(), Watch::MissingAndProtected)?;
-        userfaultfd.register(staging.address(0), staging.bytes(), Watch::Protected)?;
+        // A target of moves has to be watched; and what is not there must not read as zeros.
+        userfaultfd.register(staging.address(0), staging.bytes(), Watch::Missing)?;
         let this_process = self_for_process_madvise(staging.address(0));
         Ok(ManagedMemory { userfaultfd, window, staging, frames, this_process })
     }
@@ -107,8 +112,9 @@ impl ManagedMemory {
         }
     }
 
-    /// Moves a run of pages; how many were. A page that the kernel has pinned ends it.
-    fn move_run(&self, target: usize, source: usize, pages: usize) -> usize {
+    /// Moves a run of pages; how many were. A page that the kernel has pinned ends it, and so does
+    /// one that is not there: then that is the error.
+    fn move_run(&self, target: usize, source: usize, pages: usize) -> (usize, Result<(), Vanished>) {
         let mut moved = 0;
         while moved < pages {
             let at = moved * PAGE_BYTES;
@@ -119,10 +125,11 @@ impl ManagedMemory {
                 Ok(()) => break,
                 // The layout of the address space is just changing, or part was moved.
                 Err(Some(libc::EAGAIN)) => {}
+                Err(Some(libc::ENOENT)) => return (moved, Err(Vanished)),
                 Err(_) => break,
             }
         }
-        moved
+        (moved, Ok(()))
     }
 
     fn copy_run(&self, target: usize, contents: &[Page], protect: bool) -> usize {
@@ -178,10 +185,14 @@ impl Memory for ManagedMemory {
             let mut at = 0;
             while at < run.len() {
                 let (page, slot) = run[at];
-                let done = self.move_run(self.of_slot(slot), self.of_page(page), run.len() - at);
+                let (mut done, result) =
+                    self.move_run(self.of_slot(slot), self.of_page(page), run.len() - at);
+                // The program has discarded the page behind our back: it reads as zeros.
+                let is_filled = result.is_err() && self.stage(run[at + done].1, &ZEROS[0]);
+                done += usize::from(is_filled);
                 moved |= (0..done).fold(0, |bits, done| bits | 1 << (index + at + done));
                 // The page behind those stays where it is.
-                at += done + 1;
+                at += done + usize::from(!is_filled);
             }
             index += run.len();
         }
@@ -193,7 +204,10 @@ impl Memory for ManagedMemory {
     }
 
     fn restore_by_move(&self, slot: StagingSlot, page: PageNumber) -> bool {
-        self.move_run(self.of_page(page), self.of_slot(slot), 1) == 1
+        let (moved, result) = self.move_run(self.of_page(page), self.of_slot(slot), 1);
+        // Better no answer than a page of zeros that nobody has written.
+        assert!(result.is_ok(), "a page has vanished from the swap cache");
+        moved == 1
     }
 
     fn staged(&self, slot: StagingSlot) -> &Page {

@@ -28,7 +28,6 @@ const USERFAULTFD_IOC_NEW: u64 = ioctl_number(0, 0x00, 0);
 
 const USER_MODE_ONLY: i32 = 1;
 const COPY_MODE_WRITE_PROTECT: u64 = 2;
-const MOVE_MODE_ALLOW_SOURCE_HOLES: u64 = 2;
 const POISON_MODE_DONT_WAKE: u64 = 1;
 
 const EVENT_PAGEFAULT: u8 = 0x12;
@@ -103,10 +102,10 @@ struct PoisonArgument {
 #[derive(Clone, Copy)]
 #[repr(u64)]
 pub enum Watch {
-    /// Touches of pages that are not there, and writes to protected ones.
+    /// Touches of pages that are not there.
+    Missing = 1,
+    /// The same, and writes to protected ones.
     MissingAndProtected = 3,
-    /// Only the latter: all that a target of `move_pages` needs.
-    Protected = 2,
 }
 
 /// How faults are told.
@@ -202,9 +201,9 @@ impl Userfaultfd {
         self.copy_or_move(UFFDIO_COPY, target, source as usize, length, mode)
     }
 
-    /// Moves page frames to where none are; as `copy`. Holes in the source are skipped.
+    /// Moves page frames to where none are; as `copy`. Where none is there to be moved, that is ENOENT.
     pub fn move_pages(&self, target: usize, source: usize, length: usize) -> (usize, io::Result<()>) {
-        self.copy_or_move(UFFDIO_MOVE, target, source, length, MOVE_MODE_ALLOW_SOURCE_HOLES)
+        self.copy_or_move(UFFDIO_MOVE, target, source, length, 0)
     }
 
     fn copy_or_move(

@@ -306,6 +306,7 @@ impl FaultTask {
                 if self.brought == 0 {
                     core.drop_copy(entry.backing);
                     core.pages.set(self.page, Entry { backing: Backing::None, ..entry });
+                    core.counters.vanished_pages += 1;
                 }
                 core.pages.set_busy(self.page, false);
                 Next::Done
