@@ -31,7 +31,7 @@ demo: setup ## Run the RFC's contest on this machine's memory: about a minute
 bench: setup ## Measure faults, sequential and random access
 	$(BIN)/python -m bench
 
-eviction: setup ## Measure policies, pool limits and mechanisms for docs/eviction.md: 40 minutes
+eviction: setup ## Measure policies, pool limits and mechanisms for docs/eviction.md: 25 minutes
 	$(BIN)/python -m bench.eviction
 
 test: test-rust test-python ## Run all tests

@@ -162,7 +162,7 @@ class Stats:
     """Pages whose only copy could not be read, or failed its checksum."""
 
     vanished_pages: int
-    """Pages that should have been in RAM and were not, and read as zeros since: the program's own `madvise`."""
+    """Pages that should have been in RAM and were not: zeros since. The program's own `madvise` does that."""
 
     unuse_to_write_us: Histogram
     """Microseconds from a page's eviction from the pool to its write to the device."""

@@ -432,8 +432,8 @@ impl FaultTask {
 
     /// Which copy the page that has come back keeps. One that is wanted again while zcache would still
     /// have had it is worth a place there: with a copy on the device it would go back to that when
-    /// it leaves. A zpage goes to the pool as it is; a page that was written uncompressed keeps no
-    /// copy.
+    /// it leaves. A zpage goes to the pool as it is, if that has room; otherwise the page keeps no copy,
+    /// and waits for room when it leaves.
     fn copy_to_keep(&self, core: &mut Core, item: &Item) -> Backing {
         let backing = core.pages.get(self.page).backing;
         let From::Device(source) = item.from else { return backing };
@@ -442,18 +442,12 @@ impl FaultTask {
         if !would_be_there || !eviction::has_room(core) {
             return backing;
         }
-        let Some((header, bytes)) = self.fetch.zpage(source, &self.workspace.bytes) else {
-            core.drop_copy(backing);
-            return Backing::None;
-        };
         let Core { frontswap, budget, counters, .. } = core;
-        match frontswap.store(self.page, Prepared::Zpage(header, bytes), budget, counters) {
-            Ok(stored) => {
-                core.drop_copy(backing);
-                stored
-            }
-            Err(_) => backing,
-        }
+        let stored = self.fetch.zpage(source, &self.workspace.bytes).and_then(|(header, bytes)| {
+            frontswap.store(self.page, Prepared::Zpage(header, bytes), budget, counters).ok()
+        });
+        core.drop_copy(backing);
+        stored.unwrap_or(Backing::None)
     }
 
     /// Either the system had no memory, and the page is still where it was, or the page could
