@@ -429,7 +429,7 @@ def test_the_default_of_swap_is_four_times_ram_and_at_most_half_of_what_is_free(
         ({"pool_limit": "101%"}, "more than ram=16 MiB"),
         ({"pool_limit": "0%"}, "pool_limit: '0%'"),
         ({"reserve": 4096}, "to let eviction always go on"),
-        ({"reserve": "200%"}, "reserve="),
+        ({"reserve": "200%"}, "a pager works with"),
         ({"codec": "gzip"}, "codec='gzip': choose one of 'lz4', 'zstd'"),
         ({"pool": "z3fold"}, "pool='z3fold': choose one of 'zsmalloc', 'zbud'"),
         ({"eviction": "lru"}, "choose one of 'unuse', 'writeback', 'intact', 'none'"),

@@ -627,15 +627,14 @@ fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
     let pages = |bytes: u64| u32::try_from(bytes / PAGE_BYTES as u64).unwrap_or(u32::MAX);
     let ram_frames = pages(options.ram_bytes);
     let reserve_frames = options.reserve_bytes.map_or(Config::RESERVE_FRAMES_MIN, pages);
-    if reserve_frames < Config::RESERVE_FRAMES_MIN || reserve_frames > ram_frames {
+    if reserve_frames < Config::RESERVE_FRAMES_MIN {
         return Err(Error::Configuration(format!(
-            "reserve={} bytes: it takes {} bytes to let eviction always go on, and ram is {} bytes",
+            "reserve={} bytes: it takes {} bytes to let eviction always go on",
             u64::from(reserve_frames) * PAGE_BYTES as u64,
             u64::from(Config::RESERVE_FRAMES_MIN) * PAGE_BYTES as u64,
-            options.ram_bytes,
         )));
     }
-    let frames_min = buffer_frames + reserve_frames + Config::RAM_FRAMES_MIN;
+    let frames_min = buffer_frames.saturating_add(reserve_frames).saturating_add(Config::RAM_FRAMES_MIN);
     if ram_frames < frames_min || ram_frames > Config::RAM_FRAMES_MAX {
         return Err(Error::Configuration(format!(
             "ram={} bytes: with these options a pager works with {} bytes at least and {} bytes at most",
