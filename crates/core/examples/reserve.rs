@@ -20,6 +20,8 @@ const MECHANISMS: [(&str, EvictionKind); 3] = [
     ("intact", EvictionKind::Intact),
 ];
 
+const BATCH_PAGES: u32 = 32;
+
 /// `None`: a standstill.
 fn run(seed: u64, eviction: EvictionKind, reserve_frames: u32, operations: u64) -> Option<Counters> {
     let mut scenario = Scenario::of_seed(seed);
@@ -28,6 +30,7 @@ fn run(seed: u64, eviction: EvictionKind, reserve_frames: u32, operations: u64) 
     scenario.failures = Default::default();
     scenario.config.eviction = eviction;
     scenario.config.pool_limit_frames = Some(scenario.config.ram_frames / 4);
+    scenario.config.batch_pages = BATCH_PAGES;
     // What the reserve takes is not taken from the rest.
     scenario.config.ram_frames += reserve_frames;
     scenario.config.ram_frames -= scenario.config.reserve_frames;
@@ -58,7 +61,7 @@ fn main() {
                 "{{\"eviction\": \"{name}\", \"reserve_frames\": {reserve_frames}, \"is_legal\": {}, \
                  \"runs\": {seeds}, \"standstills\": {}, \"evicted_units\": {}, \"succ_stores\": {}, \
                  \"reject_alloc_fail\": {}, \"direct_reclaims\": {}}}",
-                reserve_frames >= Config::RESERVE_FRAMES_MIN,
+                reserve_frames >= Config::reserve_frames_min(BATCH_PAGES),
                 runs.iter().filter(|run| run.is_none()).count(),
                 sum(|counters| counters.evicted_units),
                 sum(|counters| counters.succ_stores),

@@ -6,7 +6,7 @@ use crate::eviction::border::Border;
 use crate::fault::readahead::Readahead;
 use crate::frontswap::{Frontswap, denial::Denial};
 use crate::loss::Loss;
-use crate::page::{BATCH, PAGE_BYTES, PageNumber};
+use crate::page::{BATCH_MAX, PAGE_BYTES, PageNumber};
 use crate::page_table::{Backing, Entry, FRAME_LIMIT, PageTable, State};
 use crate::reclaim::lists::{List, Lists};
 use crate::reclaim::watermarks::Watermarks;
@@ -40,6 +40,8 @@ pub struct Config {
     pub buffer_frames: u32,
     /// Slots of the swap device.
     pub swap_slots: u32,
+    /// Pages that are worked on together, at most [`BATCH_MAX`].
+    pub batch_pages: u32,
     /// Pages of addresses to give out; more than RAM and device can hold, since regions that
     /// were freed leave gaps.
     pub window_pages: u32,
@@ -53,7 +55,7 @@ pub struct Config {
     pub reserve_frames: u32,
     /// What happens when the pool is full.
     pub eviction: EvictionKind,
-    /// Pages that a sequential fault brings at once, at most [`BATCH`].
+    /// Pages that a sequential fault brings at once, at most `batch_pages`.
     pub readahead_pages: u32,
     /// Whether what is written to the device is encrypted.
     pub is_encrypted: bool,
@@ -64,13 +66,21 @@ impl Config {
     /// gives anything back. That is a frame for each zpage of a unit, and the frames of one new zspage
     /// for each page of a batch, since no two of them need to be of one size class; half of them, since
     /// the other half of the batch can be written to the device.
-    pub const RESERVE_FRAMES_MIN: u32 = ZPAGES_PER_UNIT_MAX as u32 + BATCH as u32 / 2;
+    pub const fn reserve_frames_min(batch_pages: u32) -> u32 {
+        ZPAGES_PER_UNIT_MAX as u32 + batch_pages / 2
+    }
 
     /// The least RAM, besides buffers and reserve: room for a few batches.
-    pub const RAM_FRAMES_MIN: u32 = 8 * BATCH as u32;
+    pub const RAM_FRAMES_MIN: u32 = 4 * BATCH_MAX as u32;
 
     /// The most RAM that an entry of the page table can name.
     pub const RAM_FRAMES_MAX: u32 = FRAME_LIMIT - 1;
+
+    /// Pages that should be worked on together: the more, the fewer TLB shootdowns; but each task
+    /// has buffers for so many.
+    pub fn batch_pages_for(ram_frames: u32) -> u32 {
+        (ram_frames / 512).clamp(BATCH_MAX as u32 / 2, BATCH_MAX as u32)
+    }
 
     /// Frames that the pool may waste: a thirty-second of RAM.
     fn wasted_frames_max(&self) -> u32 {
@@ -80,7 +90,7 @@ impl Config {
     /// Staging slots: a sixteenth of RAM is enough to notice that a page is still in use, and
     /// one unit of the pool must fit besides.
     pub fn staging_slots(&self) -> u32 {
-        (self.ram_frames / 16).clamp(2 * BATCH as u32, 4096) + ZPAGES_PER_UNIT_MAX as u32
+        (self.ram_frames / 16).clamp(2 * self.batch_pages, 4096) + ZPAGES_PER_UNIT_MAX as u32
     }
 }
 
@@ -149,7 +159,7 @@ impl Core {
             pages: PageTable::new(config.window_pages),
             regions: Regions::default(),
             budget: Budget::new(config.ram_frames),
-            watermarks: Watermarks::new(config.ram_frames, config.reserve_frames),
+            watermarks: Watermarks::new(config.ram_frames, config.reserve_frames, config.batch_pages),
             lists: Lists::new(config.ram_frames),
             swap_cache: SwapCache::new(staging_slots),
             frontswap: Frontswap {
@@ -176,6 +186,11 @@ impl Core {
         assert!(core.budget.take(Use::Buffers, config.buffer_frames), "buffers fit into RAM");
         core.charge_metadata();
         core
+    }
+
+    /// Pages that are worked on together.
+    pub fn batch_pages(&self) -> usize {
+        self.config.batch_pages as usize
     }
 
     /// Bytes of all tables, as far as they have come to be touched.
@@ -227,7 +242,7 @@ impl Core {
         let ram = u64::from(self.config.ram_frames - set_aside);
         let fixed_tables =
             self.swap_cache.metadata_bytes() + self.config.policy.table_bytes(self.config.ram_frames);
-        let ram_left = ram - BATCH as u64 - fixed_tables.div_ceil(PAGE_BYTES as u64);
+        let ram_left = ram - BATCH_MAX as u64 - fixed_tables.div_ceil(PAGE_BYTES as u64);
         let slots = u64::from(self.config.swap_slots - self.swap_map.retired());
         let table_bytes_per_page = TABLE_BYTES_PER_PAGE + SwapMap::seal_bytes(self.config.is_encrypted);
         let pages_per_table_frame = PAGE_BYTES as u64 / table_bytes_per_page;

@@ -2,8 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// Pages that are worked on together: one unmap and one TLB shootdown, one write, one read.
-pub const BATCH: usize = 32;
+/// The most pages that are worked on together: one unmap and one TLB shootdown, one write, one read.
+/// A set of them is a word.
+pub const BATCH_MAX: usize = u64::BITS as usize;
 
 /// Bytes of a page, and of the page frame that holds it.
 pub const PAGE_BYTES: usize = 4096;
@@ -19,7 +20,7 @@ impl Page {
 }
 
 /// A batch of pages of zeros, to copy from.
-pub static ZEROS: [Page; BATCH] = [const { Page::ZERO }; BATCH];
+pub static ZEROS: [Page; BATCH_MAX] = [const { Page::ZERO }; BATCH_MAX];
 
 impl Deref for Page {
     type Target = [u8; PAGE_BYTES];

@@ -6,7 +6,7 @@
 //! task has marked busy are left alone by all others until it commits.
 
 use crate::engine::Core;
-use crate::page::{BATCH, PAGE_BYTES, Page};
+use crate::page::{PAGE_BYTES, Page};
 use crate::world::World;
 use crate::zcache::codec::{CodecKind, Compressor};
 
@@ -45,13 +45,13 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Working memory for one task at a time.
-    pub fn new(codec: CodecKind) -> Self {
+    /// Working memory for one task at a time, for batches of so many pages.
+    pub fn new(codec: CodecKind, batch_pages: usize) -> Self {
         Workspace {
             compressor: Compressor::new(codec),
-            bytes: vec![0; BATCH * PAGE_BYTES],
-            pages: vec![Page::ZERO; BATCH],
-            sealed: vec![Page::ZERO; BATCH],
+            bytes: vec![0; batch_pages * PAGE_BYTES],
+            pages: vec![Page::ZERO; batch_pages],
+            sealed: vec![Page::ZERO; batch_pages],
         }
     }
 

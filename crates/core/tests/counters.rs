@@ -30,18 +30,21 @@ struct Pager {
     _frames: Frames,
 }
 
+const BATCH_PAGES: u32 = 32;
+
 impl Pager {
     /// One region of dirty pages.
     fn new(eviction: EvictionKind, failing: Option<Failing>) -> Self {
         let config = Config {
-            ram_frames: Config::RESERVE_FRAMES_MIN + Config::RAM_FRAMES_MIN,
+            ram_frames: Config::reserve_frames_min(BATCH_PAGES) + Config::RAM_FRAMES_MIN,
             buffer_frames: 0,
             swap_slots: 64,
             window_pages: 64,
             pool: PoolKind::Zbud,
             policy: PolicyKind::FrameLru,
             pool_limit_frames: Some(64),
-            reserve_frames: Config::RESERVE_FRAMES_MIN,
+            batch_pages: BATCH_PAGES,
+            reserve_frames: Config::reserve_frames_min(BATCH_PAGES),
             eviction,
             readahead_pages: 1,
             is_encrypted: false,
@@ -78,7 +81,7 @@ impl Pager {
     }
 
     fn touch(&mut self, page: PageNumber, access: Access) -> Outcome {
-        let mut fault = FaultTask::new(CodecKind::Lz4);
+        let mut fault = FaultTask::new(CodecKind::Lz4, BATCH_PAGES as usize);
         fault.begin(page, access, false);
         self.drive(&mut fault);
         self.core.check_at_rest();
@@ -86,7 +89,7 @@ impl Pager {
     }
 
     fn reclaim(&mut self, demand: Demand) {
-        let mut reclaim = ReclaimOnDemand::new(CodecKind::Lz4);
+        let mut reclaim = ReclaimOnDemand::new(CodecKind::Lz4, BATCH_PAGES as usize);
         reclaim.begin(demand);
         self.drive(&mut reclaim);
         self.core.check_at_rest();

@@ -21,6 +21,7 @@ use zpager_core::zcache::PoolKind;
 use zpager_core::zcache::codec::CodecKind;
 use zpager_core::zcache::policy::PolicyKind;
 
+const BATCH_PAGES: u32 = 32;
 const OPERATIONS: u64 = 300;
 /// For each pool, a seed by which pages are read and written much.
 const FIRST_SEEDS: [(PoolKind, u64); 2] = [(PoolKind::Zbud, 7), (PoolKind::Zsmalloc, 39)];
@@ -33,7 +34,7 @@ fn scenario(
     is_encrypted: bool,
     failing: Option<Failing>,
 ) -> Scenario {
-    let ram_frames = Config::RESERVE_FRAMES_MIN + Config::RAM_FRAMES_MIN;
+    let ram_frames = Config::reserve_frames_min(BATCH_PAGES) + Config::RAM_FRAMES_MIN;
     let swap_slots = 160;
     Scenario {
         config: Config {
@@ -44,7 +45,8 @@ fn scenario(
             pool,
             policy: PolicyKind::FrameLru,
             pool_limit_frames: Some(24),
-            reserve_frames: Config::RESERVE_FRAMES_MIN,
+            batch_pages: BATCH_PAGES,
+            reserve_frames: Config::reserve_frames_min(BATCH_PAGES),
             eviction,
             readahead_pages: 8,
             is_encrypted,

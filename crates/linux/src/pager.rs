@@ -18,7 +18,7 @@ use zpager_core::engine::{AllocateError, Config, Core};
 use zpager_core::eviction::EvictionKind;
 use zpager_core::fault::{Access, FaultTask, Outcome};
 use zpager_core::loss::Loss;
-use zpager_core::page::{BATCH, PAGE_BYTES, PageNumber};
+use zpager_core::page::{PAGE_BYTES, PageNumber};
 use zpager_core::page_table;
 use zpager_core::reclaim::kswapd::{self, Kswapd};
 use zpager_core::reclaim::on_demand::{Demand, ReclaimOnDemand};
@@ -165,8 +165,10 @@ impl Pager {
     /// Makes the swap file, maps everything, and starts the threads.
     pub fn new(options: Options) -> Result<Arc<Self>, Error> {
         let delivery = options.faults;
-        let kswapd = Kswapd::new(options.codec);
-        let on_demand = ReclaimOnDemand::new(options.codec);
+        let ram_frames = pages_of(options.ram_bytes);
+        let batch_pages = Config::batch_pages_for(ram_frames) as usize;
+        let kswapd = Kswapd::new(options.codec, batch_pages);
+        let on_demand = ReclaimOnDemand::new(options.codec, batch_pages);
         let fault_task_count = if delivery == Delivery::Signal { SIGNAL_FAULT_TASKS } else { 1 };
         let device_io = DeviceIo::new(options.io).map_err(|error| match options.io {
             IoKind::IoUring => Error::Configuration(format!(
@@ -175,7 +177,8 @@ impl Pager {
             )),
             IoKind::Auto | IoKind::Threads => no_thread(error),
         })?;
-        let fault_tasks: Vec<_> = (0..fault_task_count).map(|_| FaultTask::new(options.codec)).collect();
+        let new_fault_task = || FaultTask::new(options.codec, batch_pages);
+        let fault_tasks: Vec<_> = (0..fault_task_count).map(|_| new_fault_task()).collect();
         let buffer_bytes = kswapd.memory_bytes()
             + on_demand.memory_bytes()
             + fault_tasks.iter().map(|task| task.memory_bytes()).sum::<usize>()
@@ -623,15 +626,20 @@ fn new_sealer(encrypt: bool) -> io::Result<Sealer> {
     Ok(Sealer::new(Some(&key)))
 }
 
+fn pages_of(bytes: u64) -> u32 {
+    u32::try_from(bytes / PAGE_BYTES as u64).unwrap_or(u32::MAX)
+}
+
 fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
-    let pages = |bytes: u64| u32::try_from(bytes / PAGE_BYTES as u64).unwrap_or(u32::MAX);
-    let ram_frames = pages(options.ram_bytes);
-    let reserve_frames = options.reserve_bytes.map_or(Config::RESERVE_FRAMES_MIN, pages);
-    if reserve_frames < Config::RESERVE_FRAMES_MIN {
+    let ram_frames = pages_of(options.ram_bytes);
+    let batch_pages = Config::batch_pages_for(ram_frames);
+    let reserve_frames_min = Config::reserve_frames_min(batch_pages);
+    let reserve_frames = options.reserve_bytes.map_or(reserve_frames_min, pages_of);
+    if reserve_frames < reserve_frames_min {
         return Err(Error::Configuration(format!(
             "reserve={} bytes: it takes {} bytes to let eviction always go on",
             u64::from(reserve_frames) * PAGE_BYTES as u64,
-            u64::from(Config::RESERVE_FRAMES_MIN) * PAGE_BYTES as u64,
+            u64::from(reserve_frames_min) * PAGE_BYTES as u64,
         )));
     }
     let frames_min = buffer_frames.saturating_add(reserve_frames).saturating_add(Config::RAM_FRAMES_MIN);
@@ -643,11 +651,13 @@ fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
             u64::from(Config::RAM_FRAMES_MAX) * PAGE_BYTES as u64,
         )));
     }
-    if options.readahead_pages > BATCH as u32 {
+    if options.readahead_pages > batch_pages {
         let pages = options.readahead_pages;
-        return Err(Error::Configuration(format!("readahead_pages={pages}: at most {BATCH} pages")));
+        return Err(Error::Configuration(format!(
+            "readahead_pages={pages}: at most {batch_pages} pages with so much RAM"
+        )));
     }
-    let swap_slots = pages(options.swap_bytes);
+    let swap_slots = pages_of(options.swap_bytes);
     if options.eviction == EvictionKind::Intact && swap_slots > Packed::SLOT_LIMIT {
         return Err(Error::Configuration(format!(
             "swap={} bytes: eviction=\"intact\" works with {} bytes at most",
@@ -669,10 +679,11 @@ fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
         ram_frames,
         buffer_frames,
         swap_slots,
+        batch_pages,
         window_pages,
         pool: options.pool,
         policy: options.policy,
-        pool_limit_frames: options.pool_limit_bytes.map(pages),
+        pool_limit_frames: options.pool_limit_bytes.map(pages_of),
         reserve_frames,
         eviction: options.eviction,
         readahead_pages: options.readahead_pages.max(1),

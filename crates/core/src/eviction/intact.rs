@@ -7,7 +7,7 @@
 
 use super::Decision;
 use crate::engine::Core;
-use crate::page::{BATCH, bytes_of, bytes_of_mut};
+use crate::page::{BATCH_MAX, bytes_of, bytes_of_mut};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::shadow;
 use crate::swap_device::seal::{Identity, Tag};
@@ -56,9 +56,9 @@ pub struct Intact {
 impl Intact {
     pub fn new() -> Self {
         Intact {
-            items: Vec::with_capacity(BATCH),
+            items: Vec::with_capacity(BATCH_MAX),
             handles: Vec::with_capacity(ZPAGES_PER_UNIT_MAX),
-            slots: Vec::with_capacity(BATCH),
+            slots: Vec::with_capacity(BATCH_MAX),
             written: Written::default(),
             decision: Decision::default(),
             has_helped: false,
@@ -82,7 +82,7 @@ impl Intact {
             let Some(unit) = core.frontswap.zcache.pool.isolate_coldest() else { break };
             let layout = core.frontswap.zcache.pool.layout(unit);
             let frames = layout.frames();
-            if self.slots.len() + frames as usize > BATCH {
+            if self.slots.len() + frames as usize > core.batch_pages() {
                 core.frontswap.zcache.pool.end_isolation(unit, &mut core.budget);
                 break;
             }

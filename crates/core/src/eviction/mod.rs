@@ -10,7 +10,7 @@ mod unuse;
 mod writeback;
 
 use crate::engine::Core;
-use crate::page::{BATCH, PageNumber};
+use crate::page::PageNumber;
 use crate::page_table::{Backing, Entry, State};
 use crate::task::Workspace;
 use crate::world::World;
@@ -46,7 +46,7 @@ impl FromStr for EvictionKind {
 /// Frames below the pool's limit at which eviction starts, so that the next batch finds room whatever
 /// it compresses to; it goes on until there is twice as much. A small pool keeps a smaller part free.
 fn headroom_frames(core: &Core) -> u32 {
-    (BATCH as u32).min(core.frontswap.zcache.pool.arena().limit() / 8)
+    core.config.batch_pages.min(core.frontswap.zcache.pool.arena().limit() / 8)
 }
 
 /// Whether the pool could not take the next batch.
@@ -76,7 +76,7 @@ pub fn is_due(core: &mut Core) -> bool {
         core.is_evicting = false;
     }
     // What was taken out already has to reach the device before more is.
-    let is_keeping_up = core.swap_cache.unused() < BATCH as u32;
+    let is_keeping_up = core.swap_cache.unused() < core.config.batch_pages;
     // Without a slot for them its pages could only come back.
     let has_slots = core.swap_map.has_room();
     core.config.eviction != EvictionKind::None && core.is_evicting && is_keeping_up && has_slots

@@ -14,6 +14,7 @@ use crate::swap_device::unit_map::{Packed, PackedUnit};
 use crate::task::Workspace;
 use crate::world::World;
 use crate::zcache::Prepared;
+use crate::zcache::pool::zsmalloc::FRAMES_PER_ZSPAGE_MAX;
 use crate::zcache::pool::{ZPAGES_PER_UNIT_MAX, ZpageHeader};
 
 /// Slots run short when fewer than one in so many is free.
@@ -60,7 +61,7 @@ impl Repack {
             round: Round::Read,
             unit: Slot(0),
             is_sparse: false,
-            fetch: Fetch::new(),
+            fetch: Fetch::new(FRAMES_PER_ZSPAGE_MAX),
             items: Vec::with_capacity(ZPAGES_PER_UNIT_MAX),
             release: Vec::with_capacity(ZPAGES_PER_UNIT_MAX),
             has_helped: false,

@@ -5,7 +5,7 @@
 use super::Decision;
 use crate::engine::Core;
 use crate::loss::Loss;
-use crate::page::{BATCH, PageNumber};
+use crate::page::{BATCH_MAX, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::shadow;
 use crate::swap_device::fetch;
@@ -40,10 +40,10 @@ pub struct Writeback {
 impl Writeback {
     pub fn new() -> Self {
         Writeback {
-            units: Vec::with_capacity(BATCH),
+            units: Vec::with_capacity(BATCH_MAX),
             handles: Vec::with_capacity(ZPAGES_PER_UNIT_MAX),
-            items: Vec::with_capacity(BATCH),
-            slots: Vec::with_capacity(BATCH),
+            items: Vec::with_capacity(BATCH_MAX),
+            slots: Vec::with_capacity(BATCH_MAX),
             written: Written::default(),
             decision: Decision::default(),
             has_helped: false,
@@ -62,7 +62,7 @@ impl Writeback {
         self.units.clear();
         self.items.clear();
         self.decision = Decision::at(now_us);
-        while self.items.len() < BATCH && self.units.len() < units_max.min(BATCH) {
+        while self.items.len() < core.batch_pages() && self.units.len() < units_max.min(core.batch_pages()) {
             let Some(unit) = core.frontswap.zcache.pool.isolate_coldest() else { break };
             self.units.push(unit);
             self.handles.clear();
@@ -77,7 +77,7 @@ impl Writeback {
 
     fn add(&mut self, core: &mut Core, workspace: &mut Workspace, handle: Handle) {
         let page = core.frontswap.zcache.pool.header(handle).page;
-        if super::is_to_be_moved(core, page) && self.items.len() < BATCH {
+        if super::is_to_be_moved(core, page) && self.items.len() < core.batch_pages() {
             let into = workspace.zpage(self.items.len());
             let header = core.frontswap.zcache.pool.load(handle, into);
             let identity = Identity { slot: Slot(0), generation: 0, owner: Some(page) };

@@ -23,7 +23,7 @@ use crate::engine::Core;
 use crate::eviction;
 use crate::eviction::border::{self, Found};
 use crate::loss::Loss;
-use crate::page::{BATCH, PAGE_BYTES, PageNumber, ZEROS};
+use crate::page::{BATCH_MAX, PAGE_BYTES, PageNumber, ZEROS};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::lists::List;
 use crate::reclaim::{Reclaim, Step, shadow};
@@ -125,10 +125,10 @@ const BUDDIES_MAX: u32 = 3;
 const GIVE_UP_US: u64 = 30_000_000;
 
 impl FaultTask {
-    /// A task with all its memory, for faults to come.
-    pub fn new(codec: CodecKind) -> Self {
+    /// A task with all its memory, for faults to come and batches of so many pages.
+    pub fn new(codec: CodecKind, batch_pages: usize) -> Self {
         FaultTask {
-            workspace: Workspace::new(codec),
+            workspace: Workspace::new(codec, batch_pages),
             reclaim: Reclaim::new(),
             page: PageNumber(0),
             access: Access::Read,
@@ -137,9 +137,9 @@ impl FaultTask {
             planned_us: 0,
             phase: Phase::Plan,
             plan: Plan::Wake,
-            items: Vec::with_capacity(BATCH),
+            items: Vec::with_capacity(BATCH_MAX),
             brought: 0,
-            fetch: Fetch::new(),
+            fetch: Fetch::new(batch_pages),
             has_reclaimed: false,
             cannot_move: false,
             loss: None,

@@ -33,8 +33,13 @@ const FUTILE_MAX: u32 = 64;
 
 impl Kswapd {
     /// A kswapd with all its memory.
-    pub fn new(codec: CodecKind) -> Self {
-        Kswapd { workspace: Workspace::new(codec), reclaim: Reclaim::new(), futile: 0, got_to: (0, 0) }
+    pub fn new(codec: CodecKind, batch_pages: usize) -> Self {
+        Kswapd {
+            workspace: Workspace::new(codec, batch_pages),
+            reclaim: Reclaim::new(),
+            futile: 0,
+            got_to: (0, 0),
+        }
     }
 
     /// Bytes that it occupies.

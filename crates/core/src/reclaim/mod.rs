@@ -17,7 +17,7 @@ pub mod watermarks;
 
 use crate::engine::Core;
 use crate::eviction::{self, Evict, Planned, repack, repack::Repack};
-use crate::page::BATCH;
+use crate::page::BATCH_MAX;
 use crate::task::Workspace;
 use crate::world::World;
 use crate::zcache::pool::ZPAGES_PER_UNIT_MAX;
@@ -90,7 +90,7 @@ impl Reclaim {
 
     /// Bytes that it occupies: lists of at most a batch, a hundred bytes an item.
     pub fn memory_bytes(&self) -> usize {
-        100 * (9 * BATCH + 6 * ZPAGES_PER_UNIT_MAX)
+        100 * (9 * BATCH_MAX + 6 * ZPAGES_PER_UNIT_MAX)
     }
 
     /// Commits the job that runs, or plans the one that helps most. `is_urgent`: somebody waits for
@@ -109,10 +109,11 @@ impl Reclaim {
             };
         }
         // Packing the pool tighter is cheaper than evicting from it, and than refusing.
-        if eviction::is_full(core) && core.compact(BATCH as u32) > 0 {
+        if eviction::is_full(core) && core.compact(core.config.batch_pages) > 0 {
             return Step::Finished;
         }
-        let swap_cache_is_full = core.swap_cache.free_slots() <= (ZPAGES_PER_UNIT_MAX + BATCH) as u32;
+        let swap_cache_is_full =
+            core.swap_cache.free_slots() <= ZPAGES_PER_UNIT_MAX as u32 + core.config.batch_pages;
         let unused_wait = core.swap_cache.unused() > 0;
         let order = [
             (Job::Release, Release::is_due(core)),
@@ -127,14 +128,18 @@ impl Reclaim {
         for (job, is_due) in order {
             let is_tried = is_due && !self.stuck[job as usize];
             if is_tried {
-                match self.plan(job, BATCH, core, workspace, now_us) {
+                match self.plan(job, core.batch_pages(), core, workspace, now_us) {
                     Step::NothingToDo => {}
                     step => return step,
                 }
             }
         }
         self.stuck = [false; JOBS];
-        if is_urgent && core.compact(BATCH as u32) > 0 { Step::Finished } else { Step::NothingToDo }
+        if is_urgent && core.compact(core.config.batch_pages) > 0 {
+            Step::Finished
+        } else {
+            Step::NothingToDo
+        }
     }
 
     /// Plans this job, whatever else would help. It unmaps at most so many pages, or evicts at most

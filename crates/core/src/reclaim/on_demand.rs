@@ -30,9 +30,9 @@ pub struct ReclaimOnDemand {
 
 impl ReclaimOnDemand {
     /// A task with all its memory.
-    pub fn new(codec: CodecKind) -> Self {
+    pub fn new(codec: CodecKind, batch_pages: usize) -> Self {
         ReclaimOnDemand {
-            workspace: Workspace::new(codec),
+            workspace: Workspace::new(codec, batch_pages),
             reclaim: Reclaim::new(),
             demand: Demand::Frames(0),
             done: 0,

@@ -1,12 +1,9 @@
 //! Giving the RAM of free pool frames back to the system, so that it can be a resident page's.
 
 use crate::engine::Core;
-use crate::page::BATCH;
+use crate::page::BATCH_MAX;
 use crate::world::World;
 use crate::zcache::pool::arena::FrameIndex;
-
-/// Free frames that the pool keeps for its next zpages.
-const RESERVED_MAX: u32 = BATCH as u32;
 
 /// See the module's description.
 pub struct Release {
@@ -15,12 +12,12 @@ pub struct Release {
 
 impl Release {
     pub fn new() -> Self {
-        Release { frames: Vec::with_capacity(2 * BATCH) }
+        Release { frames: Vec::with_capacity(2 * BATCH_MAX) }
     }
 
-    /// Whether the pool has more free frames than it should keep.
+    /// Whether the pool has more free frames than it should keep for its next zpages: a batch.
     pub fn is_due(core: &Core) -> bool {
-        core.frontswap.zcache.pool.arena().reserved() > RESERVED_MAX
+        core.frontswap.zcache.pool.arena().reserved() > core.config.batch_pages
     }
 
     /// Takes a batch of free frames, down to none. `false`: there are none.

@@ -9,7 +9,7 @@ use crate::budget::Use;
 use crate::engine::Core;
 use crate::eviction;
 use crate::frontswap::Refused;
-use crate::page::{BATCH, Page, PageNumber};
+use crate::page::{BATCH_MAX, Page, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::shadow;
 use crate::swap_cache::StagingSlot;
@@ -71,12 +71,12 @@ impl SwapOut {
         SwapOut {
             round: Round::Compress,
             zpage_bytes_max: 0,
-            items: Vec::with_capacity(BATCH),
-            writes: Vec::with_capacity(BATCH),
-            slots: Vec::with_capacity(BATCH),
+            items: Vec::with_capacity(BATCH_MAX),
+            writes: Vec::with_capacity(BATCH_MAX),
+            slots: Vec::with_capacity(BATCH_MAX),
             written: Written::default(),
             kept: 0,
-            release: Vec::with_capacity(BATCH),
+            release: Vec::with_capacity(BATCH_MAX),
         }
     }
 
@@ -88,7 +88,7 @@ impl SwapOut {
         self.writes.clear();
         self.release.clear();
         self.kept = 0;
-        while self.items.len() < BATCH {
+        while self.items.len() < core.batch_pages() {
             let Some((staging, page)) = core.swap_cache.take_coldest() else { break };
             self.items.push(Item {
                 staging,

@@ -6,7 +6,7 @@
 
 use crate::budget::Use;
 use crate::engine::Core;
-use crate::page::{BATCH, PageNumber};
+use crate::page::{BATCH_MAX, PageNumber};
 use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::lists::List;
 use crate::reclaim::shadow;
@@ -14,8 +14,8 @@ use crate::swap_cache::StagingSlot;
 use crate::world::World;
 use crate::zcache::pool::ZPAGES_PER_UNIT_MAX;
 
-/// Pages that are looked at for one batch: some are busy, or dirty with no room for them.
-const SCAN_MAX: usize = 8 * BATCH;
+/// Pages that are looked at for each of a batch: some are busy, or dirty with no room for them.
+const SCANNED_PER_PAGE: usize = 8;
 
 /// See the module's description.
 pub struct Unmap {
@@ -27,7 +27,7 @@ pub struct Unmap {
 
 impl Unmap {
     pub fn new() -> Self {
-        Unmap { clean: Vec::with_capacity(BATCH), dirty: Vec::with_capacity(BATCH), moved: 0 }
+        Unmap { clean: Vec::with_capacity(BATCH_MAX), dirty: Vec::with_capacity(BATCH_MAX), moved: 0 }
     }
 
     /// Isolates a batch of at most `most` pages. `false`: there is nothing to unmap.
@@ -35,9 +35,9 @@ impl Unmap {
         self.clean.clear();
         self.dirty.clear();
         self.moved = 0;
-        core.lists.balance(BATCH as u32);
-        for turn in 0..SCAN_MAX {
-            if self.clean.len() + self.dirty.len() == most.min(BATCH) {
+        core.lists.balance(core.config.batch_pages);
+        for turn in 0..SCANNED_PER_PAGE * core.batch_pages() {
+            if self.clean.len() + self.dirty.len() == most.min(core.batch_pages()) {
                 break;
             }
             // Where only clean pages can leave, the inactive list may have none.

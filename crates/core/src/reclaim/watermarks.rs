@@ -1,8 +1,6 @@
 //! Watermarks on free frames: where kswapd starts and stops, and where a fault must reclaim by
 //! itself.
 
-use crate::page::BATCH;
-
 /// Numbers of free frames, as in the kernel's mm/page_alloc.c.
 #[derive(Clone, Copy, Debug)]
 pub struct Watermarks {
@@ -16,9 +14,9 @@ pub struct Watermarks {
 }
 
 impl Watermarks {
-    /// Watermarks for so much RAM with this reserve.
-    pub fn new(ram_frames: u32, reserve_frames: u32) -> Self {
-        let step = (ram_frames / 256).max(BATCH as u32);
+    /// Watermarks for so much RAM with this reserve and batches of so many pages.
+    pub fn new(ram_frames: u32, reserve_frames: u32, batch_pages: u32) -> Self {
+        let step = (ram_frames / 256).max(batch_pages);
         let min = reserve_frames;
         Watermarks { min, low: min + step, high: min + 2 * step }
     }

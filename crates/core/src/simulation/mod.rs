@@ -89,7 +89,8 @@ impl Scenario {
     /// The scenario of a seed: small memory, everything else by chance.
     pub fn of_seed(seed: u64) -> Self {
         let random = &mut Random::new(seed);
-        let reserve_frames = Config::RESERVE_FRAMES_MIN + random.choose(&[0, 0, 100]);
+        let batch_pages = random.choose(&[32, 64]);
+        let reserve_frames = Config::reserve_frames_min(batch_pages) + random.choose(&[0, 0, 100]);
         let ram_frames = reserve_frames + Config::RAM_FRAMES_MIN + random.below(300);
         let swap_slots = random.choose(&[50, 100, 300, 700, 1500]);
         let fails = random.one_in(2);
@@ -100,6 +101,7 @@ impl Scenario {
                 ram_frames,
                 buffer_frames: 0,
                 swap_slots,
+                batch_pages,
                 window_pages: 2 * (ram_frames + swap_slots),
                 pool: random.choose(&[PoolKind::Zbud, PoolKind::Zsmalloc]),
                 pool_limit_frames: random
@@ -212,10 +214,11 @@ impl Simulation {
     /// A run of this scenario, ordered by this seed.
     pub fn new(scenario: Scenario, seed: u64) -> Self {
         let Scenario { config, codec, .. } = scenario;
+        let batch_pages = config.batch_pages as usize;
         let (frames, arena) = Frames::with_arena(config.ram_frames);
         let program = || Program {
             doing: Doing::Nothing,
-            fault: FaultTask::new(codec),
+            fault: FaultTask::new(codec, batch_pages),
             sequence: None,
             next: Next::Again,
             age: 0,
@@ -238,8 +241,8 @@ impl Simulation {
             known: Vec::new(),
             damaged: HashSet::new(),
             programs: (0..PROGRAMS).map(|_| program()).collect(),
-            kswapd: Background::new(Kswapd::new(codec)),
-            on_demand: Background::new(ReclaimOnDemand::new(codec)),
+            kswapd: Background::new(Kswapd::new(codec, batch_pages)),
+            on_demand: Background::new(ReclaimOnDemand::new(codec, batch_pages)),
             now_us: 0,
             operations: 0,
             half_steps: 0,

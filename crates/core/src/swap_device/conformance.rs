@@ -9,11 +9,11 @@ use std::ops::Range;
 
 use super::swap_map::Slot;
 use super::{ReadRun, SwapDevice, WriteRun};
-use crate::page::{BATCH, PAGE_BYTES, Page};
+use crate::page::{BATCH_MAX, PAGE_BYTES, Page};
 use crate::simulation::random::Random;
 
 /// Slots of a device under test: the largest write at all places that matter, and then some.
-pub const SLOTS: u32 = 4 * BATCH as u32;
+pub const SLOTS: u32 = 4 * BATCH_MAX as u32;
 
 const MODEL_STEPS: u32 = 2_000;
 const LANE_STEPS: u32 = 200;
@@ -30,7 +30,7 @@ pub fn check_all<D: SwapDevice>(new_device: impl Fn(u32) -> D, seed: u64) {
 
 /// One page, and as many as one call may carry.
 pub fn reads_what_was_written<D: SwapDevice>(device: &D) {
-    for (first, count) in [(0, 1), (7, 1), (16, BATCH), (SLOTS / 2, BATCH)] {
+    for (first, count) in [(0, 1), (7, 1), (16, BATCH_MAX), (SLOTS / 2, BATCH_MAX)] {
         let pages: Vec<Page> = (0..count).map(|index| noise(u64::from(first) + index as u64)).collect();
         write(device, first, &pages);
         require(device, first, &pages);
@@ -41,9 +41,9 @@ pub fn reads_what_was_written<D: SwapDevice>(device: &D) {
 
 /// A batch read page by page, and pages written one by one read as a batch.
 pub fn reads_at_other_granularities_than_it_was_written<D: SwapDevice>(device: &D) {
-    let pages: Vec<Page> = (0..BATCH as u64).map(noise).collect();
+    let pages: Vec<Page> = (0..BATCH_MAX as u64).map(noise).collect();
     write(device, 3, &pages);
-    for size in [1, 2, 5, BATCH] {
+    for size in [1, 2, 5, BATCH_MAX] {
         for (index, part) in pages.chunks(size).enumerate() {
             require(device, 3 + (index * size) as u32, part);
         }
@@ -56,9 +56,9 @@ pub fn reads_at_other_granularities_than_it_was_written<D: SwapDevice>(device: &
 
 /// The newest write counts, and its neighbours stay.
 pub fn overwrites_only_the_slots_of_the_write<D: SwapDevice>(device: &D) {
-    let mut pages: Vec<Page> = (0..BATCH as u64).map(noise).collect();
+    let mut pages: Vec<Page> = (0..BATCH_MAX as u64).map(noise).collect();
     write(device, 10, &pages);
-    for (offset, count) in [(0, 1), (5, 3), (BATCH - 1, 1), (0, BATCH)] {
+    for (offset, count) in [(0, 1), (5, 3), (BATCH_MAX - 1, 1), (0, BATCH_MAX)] {
         let newer: Vec<Page> = (0..count).map(|index| noise((1000 + offset + index) as u64)).collect();
         write(device, 10 + offset as u32, &newer);
         pages[offset..offset + count].clone_from_slice(&newer);
@@ -68,13 +68,13 @@ pub fn overwrites_only_the_slots_of_the_write<D: SwapDevice>(device: &D) {
 
 /// The slots at both ends, alone and as the end of a batch.
 pub fn has_a_first_and_a_last_slot<D: SwapDevice>(device: &D) {
-    let pages: Vec<Page> = (0..BATCH as u64).map(noise).collect();
+    let pages: Vec<Page> = (0..BATCH_MAX as u64).map(noise).collect();
     write(device, SLOTS - 1, &pages[..1]);
     write(device, 0, &pages[1..2]);
     require(device, SLOTS - 1, &pages[..1]);
     require(device, 0, &pages[1..2]);
-    write(device, SLOTS - BATCH as u32, &pages);
-    require(device, SLOTS - BATCH as u32, &pages);
+    write(device, SLOTS - BATCH_MAX as u32, &pages);
+    require(device, SLOTS - BATCH_MAX as u32, &pages);
     require(device, 0, &pages[1..2]);
 }
 
@@ -115,7 +115,7 @@ pub fn agrees_with_a_model<D: SwapDevice>(device: &D, seed: u64) {
     let mut random = Random::new(seed);
     let mut model: Vec<Option<Page>> = vec![None; SLOTS as usize];
     for _ in 0..MODEL_STEPS {
-        let count = 1 + random.below(BATCH as u32) as usize;
+        let count = 1 + random.below(BATCH_MAX as u32) as usize;
         let first = random.below(SLOTS - count as u32 + 1) as usize;
         let range = first..first + count;
         if random.one_in(2) {

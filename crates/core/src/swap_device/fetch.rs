@@ -7,7 +7,7 @@ use super::swap_map::{Slot, SwapMap};
 use super::transfer::read_pages;
 use super::unit_map::Packed;
 use crate::loss::Loss;
-use crate::page::{BATCH, PAGE_BYTES, Page, PageNumber, bytes_of};
+use crate::page::{BATCH_MAX, PAGE_BYTES, Page, PageNumber, bytes_of};
 use crate::page_table::Backing;
 use crate::world::World;
 use crate::zcache::codec::{Compressor, Corrupt};
@@ -42,16 +42,18 @@ impl Source {
 
 /// See the module's description.
 pub struct Fetch {
+    batch_pages: usize,
     slots: Vec<Slot>,
     pieces: Vec<Piece>,
 }
 
 impl Fetch {
     /// Bytes of the lists.
-    pub const MEMORY_BYTES: usize = BATCH * (size_of::<Slot>() + size_of::<Piece>());
+    pub const MEMORY_BYTES: usize = BATCH_MAX * (size_of::<Slot>() + size_of::<Piece>());
 
-    pub fn new() -> Self {
-        Fetch { slots: Vec::with_capacity(BATCH), pieces: Vec::with_capacity(BATCH) }
+    /// Of at most so many pages.
+    pub fn new(batch_pages: usize) -> Self {
+        Fetch { batch_pages, slots: Vec::with_capacity(BATCH_MAX), pieces: Vec::with_capacity(BATCH_MAX) }
     }
 
     pub fn clear(&mut self) {
@@ -96,7 +98,7 @@ impl Fetch {
     ) -> Option<u8> {
         let frames = layout.map_or(1, |layout| layout.frames());
         let at = self.slots.len();
-        if at + frames as usize > BATCH {
+        if at + frames as usize > self.batch_pages {
             return None;
         }
         self.slots.extend((0..frames).map(|offset| slot.plus(offset)));

@@ -3,7 +3,7 @@
 
 use super::swap_map::{Slot, SwapMap};
 use super::{DeviceError, ReadRun, SwapDevice, WriteRun};
-use crate::page::{BATCH, Page};
+use crate::page::{BATCH_MAX, Page};
 use crate::stats::Counters;
 
 /// Reads of a page before it counts as unreadable.
@@ -37,9 +37,9 @@ impl Written {
     }
 }
 
-/// Writes page `i` to slot `i`, at most [`BATCH`] of them.
+/// Writes page `i` to slot `i`, at most [`BATCH_MAX`] of them.
 pub fn write_pages(device: &dyn SwapDevice, slots: &[Slot], pages: &[Page]) -> Written {
-    let mut runs: [WriteRun<'_>; BATCH] = std::array::from_fn(|_| WriteRun::new(Slot(0), &[]));
+    let mut runs: [WriteRun<'_>; BATCH_MAX] = std::array::from_fn(|_| WriteRun::new(Slot(0), &[]));
     let mut count = 0;
     let mut rest = pages;
     for run in runs_of(slots) {
@@ -68,12 +68,12 @@ pub fn write_pages(device: &dyn SwapDevice, slots: &[Slot], pages: &[Page]) -> W
     outcome
 }
 
-/// Reads slot `i` into page `i`, at most [`BATCH`] of them. Bit `i` of the result: it was read;
+/// Reads slot `i` into page `i`, at most [`BATCH_MAX`] of them. Bit `i` of the result: it was read;
 /// and the error of the last one that was not.
 pub fn read_pages(device: &dyn SwapDevice, slots: &[Slot], into: &mut [Page]) -> (u64, Option<DeviceError>) {
     let mut failed = 0_u64;
     {
-        let mut runs: [ReadRun<'_>; BATCH] = std::array::from_fn(|_| ReadRun::new(Slot(0), &mut []));
+        let mut runs: [ReadRun<'_>; BATCH_MAX] = std::array::from_fn(|_| ReadRun::new(Slot(0), &mut []));
         let mut count = 0;
         let mut rest = &mut *into;
         for run in runs_of(slots) {

@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 
 use io_uring::{IoUring, opcode, squeue, types};
-use zpager_core::page::{BATCH, PAGE_BYTES};
+use zpager_core::page::{BATCH_MAX, PAGE_BYTES};
 
 use super::{ATTEMPTS, Direction, PAUSE, Request, Step, Transfer};
 
@@ -18,7 +18,7 @@ use super::{ATTEMPTS, Direction, PAUSE, Request, Step, Transfer};
 /// faults. Who finds none waits for one.
 const RINGS: usize = 4;
 /// Runs that are under way at the same time in a ring.
-const ENTRIES: usize = BATCH;
+const ENTRIES: usize = BATCH_MAX;
 
 /// Entries of 64 bytes; queues of 4 bytes an entry, and of 16 bytes for each of twice as many.
 const RING_BYTES: usize = 2 * PAGE_BYTES;

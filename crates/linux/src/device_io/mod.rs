@@ -267,7 +267,7 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::OpenOptionsExt;
 
-    use zpager_core::page::{BATCH, Page};
+    use zpager_core::page::{BATCH_MAX, Page};
 
     use super::*;
 
@@ -362,7 +362,7 @@ mod tests {
     fn an_error_is_left_in_every_run_that_has_it() {
         for io in kinds() {
             let file = File::open("/proc/self/exe").unwrap();
-            let slots: Vec<u32> = (0..3 * BATCH as u32).collect();
+            let slots: Vec<u32> = (0..3 * BATCH_MAX as u32).collect();
             let failed = write(&io, &file, &slots);
             assert!(failed.iter().all(|result| *result == Err(DeviceError { errno: libc::EBADF })));
         }
@@ -372,7 +372,7 @@ mod tests {
     fn more_runs_than_can_be_under_way_and_runs_of_no_pages() {
         for io in kinds() {
             let file = file_of(0);
-            let slots: Vec<u32> = (0..3 * BATCH as u32 + 5).rev().collect();
+            let slots: Vec<u32> = (0..3 * BATCH_MAX as u32 + 5).rev().collect();
             assert!(write(&io, &file, &slots).iter().all(Result::is_ok));
             assert!(read(&io, &file, &slots).iter().all(Result::is_ok));
             let mut runs = [4, 5].map(|slot| WriteRun::new(Slot(slot), &[]));
@@ -447,7 +447,7 @@ mod tests {
         let body = || {
             let Ok(io) = DeviceIo::new(IoKind::IoUring) else { return };
             let file = file_of(0);
-            let slots: Vec<u32> = (0..3 * BATCH as u32).collect();
+            let slots: Vec<u32> = (0..3 * BATCH_MAX as u32).collect();
             assert!(write(&io, &file, &slots).iter().all(Result::is_ok));
             refuse(libc::SYS_io_uring_enter);
             for _ in 0..2 {

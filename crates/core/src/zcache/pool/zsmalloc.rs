@@ -31,7 +31,8 @@ use crate::budget::Budget;
 use crate::page::{PAGE_BYTES, PageNumber};
 use crate::zcache::policy::{Policy, PolicyKind, Units};
 
-const FRAMES_PER_ZSPAGE_MAX: usize = 4;
+/// The most frames of a zspage.
+pub const FRAMES_PER_ZSPAGE_MAX: usize = 4;
 const OBJECTS_MAX: usize = ZPAGES_PER_UNIT_MAX;
 const OBJECT_BYTES_MIN: usize = 64;
 const OBJECT_BYTES_STEP: usize = 32;
