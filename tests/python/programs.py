@@ -536,6 +536,16 @@ def close_userfaultfd(faults: str) -> None:
     time.sleep(CHILD_SECONDS)
 
 
+def close_a_pipe(faults: str) -> None:
+    """Reads a pipe, that was there before the pager, to its end."""
+    reading, writing = os.pipe()
+    engine = make_engine(faults=faults)
+    words = as_words(engine.allocate(MIB, 8, "words"))
+    words[:] = 7
+    os.close(writing)
+    assert os.read(reading, 1) == b""
+
+
 def main() -> None:
     hang_seconds, name, *arguments = sys.argv[1:]
     faulthandler.dump_traceback_later(float(hang_seconds), exit=True)

@@ -442,12 +442,24 @@ def test_segmentation_faults_of_a_child_that_are_not_zpagers_are_what_they_were(
 # The handler thread dies.
 
 
-def test_a_descriptor_that_is_closed_ends_the_process_with_words_and_no_hang() -> None:
-    done = run_program("close_userfaultfd", "thread")
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        ("thread", "zpager cannot read its userfaultfd: Bad file descriptor"),
+        ("signal", "zpager: the program has closed zpager's userfaultfd (Bad file descriptor"),
+    ],
+)
+def test_a_descriptor_that_is_closed_ends_the_process_with_words_and_no_hang(faults: str, words: str) -> None:
+    done = run_program("close_userfaultfd", faults)
     assert done.returncode == -signal.SIGABRT, done
     assert done.stdout == "closed\n"
-    assert "zpager cannot read its userfaultfd: Bad file descriptor" in done.stderr
+    assert words in done.stderr
     assert "its memory cannot be served any more. Aborting." in done.stderr
+
+
+def test_no_thread_of_the_pager_holds_a_pipe_of_the_program_open() -> None:
+    done = run_program("close_a_pipe", "signal")
+    assert done.returncode == 0, done
 
 
 # Arguments without sense.

@@ -2,8 +2,8 @@
 //! pages that are not there wait like any other access, so this is transparent to the program.
 
 use std::fmt;
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use zpager_core::fault::Outcome;
 use zpager_core::page::PAGE_BYTES;
 
+use crate::last_words::say;
 use crate::pager::Shared;
 
 /// How long the thread looks for the next fault before it goes to sleep: less than it takes to
 /// wake it.
 const SPIN: Duration = Duration::from_micros(50);
 
-/// Tells the thread to end.
+/// Tells a thread to end.
 #[derive(Clone)]
 pub struct Stop(Arc<OwnedFd>);
 
@@ -32,10 +33,21 @@ impl Stop {
         Ok(Stop(Arc::new(unsafe { OwnedFd::from_raw_fd(descriptor) })))
     }
 
+    pub fn descriptor(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Sleeps until it is told.
+    pub fn wait(&self) {
+        let mut descriptor = libc::pollfd { fd: self.descriptor(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one descriptor that lives as long as this function.
+        while unsafe { libc::poll(&mut descriptor, 1, -1) } <= 0 {}
+    }
+
     pub fn now(&self) {
         // SAFETY: writes eight bytes, as an eventfd wants.
         unsafe {
-            libc::write(self.0.as_raw_fd(), (&raw const ONE).cast(), size_of::<u64>());
+            libc::write(self.descriptor(), (&raw const ONE).cast(), size_of::<u64>());
         }
     }
 }
@@ -52,7 +64,7 @@ pub fn has_poisoned() -> bool {
 /// The thread's body.
 pub fn run(shared: &Shared, stop: &Stop) {
     let userfaultfd = &shared.memory.userfaultfd;
-    let mut descriptors = [userfaultfd.as_raw_fd(), stop.0.as_raw_fd()].map(|fd| libc::pollfd {
+    let mut descriptors = [userfaultfd.as_raw_fd(), stop.descriptor()].map(|fd| libc::pollfd {
         fd,
         events: libc::POLLIN,
         revents: 0,
@@ -93,7 +105,7 @@ pub fn run(shared: &Shared, stop: &Stop) {
 }
 
 /// Says on stderr why an access is about to end in SIGBUS. `offset`: where that is in its region,
-/// if it is in one. Without the lock of `std`'s stderr, which the program may hold just now.
+/// if it is in one.
 pub fn report(outcome: Outcome, address: usize, offset: Option<u64>) {
     let (what, cause): (_, Option<&dyn fmt::Display>) = match &outcome {
         Outcome::Resolved => return,
@@ -104,19 +116,10 @@ pub fn report(outcome: Outcome, address: usize, offset: Option<u64>) {
         }
     };
     let cause = cause.unwrap_or(&"");
-    const LINE_BYTES_MAX: usize = 256;
-    let mut line = [0_u8; LINE_BYTES_MAX];
-    let mut rest = &mut line[..];
-    // A line that is too long is cut.
-    let _ = match offset {
+    match offset {
         Some(offset) => {
-            writeln!(rest, "zpager: access to {address:#x}, byte {offset} of its array: {what}{cause}")
+            say(format_args!("access to {address:#x}, byte {offset} of its array: {what}{cause}"));
         }
-        None => writeln!(rest, "zpager: access to {address:#x}: {what}{cause}"),
-    };
-    let length = LINE_BYTES_MAX - rest.len();
-    // SAFETY: writes the bytes that were just formatted.
-    unsafe {
-        libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), length);
+        None => say(format_args!("access to {address:#x}: {what}{cause}")),
     }
 }

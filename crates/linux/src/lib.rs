@@ -12,6 +12,8 @@ pub mod pager;
 
 mod fork;
 mod handler_thread;
+mod keeper;
+mod last_words;
 mod signal_mode;
 mod signals;
 mod spawn;

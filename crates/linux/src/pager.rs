@@ -38,6 +38,7 @@ use crate::device_io::DeviceIo;
 use crate::error::Error;
 use crate::fork;
 use crate::handler_thread::{self, Stop};
+use crate::keeper;
 use crate::memory::ManagedMemory;
 use crate::signal_mode;
 use crate::signals::SignalsBlocked;
@@ -256,7 +257,13 @@ impl Pager {
                 let (shared, stop) = (Arc::clone(&pager.shared), pager.stop.clone());
                 move || handler_thread::run(&shared, &stop)
             })?),
-            Delivery::Signal => signal_mode::register(&pager.shared)?,
+            Delivery::Signal => {
+                pager.threads.push(start("zpager-keeper", {
+                    let (shared, stop) = (Arc::clone(&pager.shared), pager.stop.clone());
+                    move || keeper::run(&shared.memory.userfaultfd, &stop)
+                })?);
+                signal_mode::register(&pager.shared)?;
+            }
         }
         Ok(Arc::new(pager))
     }

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use zpager_core::fault::Access;
 use zpager_core::page::PAGE_BYTES;
 
+use crate::last_words::abort;
+
 const API: u64 = 0xaa;
 
 const fn ioctl_number(direction: u64, number: u64, bytes: usize) -> u64 {
@@ -275,7 +277,17 @@ impl Userfaultfd {
         // SAFETY: each number above carries the size of the argument that it is called with, and
         // the kernel reads and writes no more than that.
         let result = unsafe { libc::ioctl(self.descriptor.as_raw_fd(), number as _, argument) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if result >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if let Some(libc::EBADF | libc::ENOTTY) = error.raw_os_error() {
+            abort(format_args!(
+                "the program has closed zpager's userfaultfd ({error}); its memory cannot be served any more. \
+                 Aborting."
+            ));
+        }
+        Err(error)
     }
 }
 
