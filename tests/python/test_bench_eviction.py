@@ -21,7 +21,7 @@ from bench.eviction.workloads import WORKLOADS, Access  # noqa: E402
 from bench.table import PAGE_BYTES, WORDS_IN_PAGE, Words  # noqa: E402
 
 MIB = 1 << 20
-SETTINGS = Settings(ram_bytes=4 * MIB, faults="signal", rounds=1, seed=1, machine="a machine")
+SETTINGS = Settings(ram_bytes=5 * MIB, faults="signal", rounds=1, seed=1, machine="a machine")
 
 
 def make_outcome(operation_us: float = 10.0) -> Outcome:

@@ -19,9 +19,8 @@ pub trait Memory {
     /// not there (the program has discarded it behind our back) it becomes zeros.
     fn unprotect(&self, first: PageNumber, count: u32);
 
-    /// Moves pages out of the program's sight. Bit `i` of the result: pair `i` was moved; the
-    /// others (pinned by the kernel) are as they were. At most 64 pairs.
-    fn unmap_to_staging(&self, pairs: &[(PageNumber, StagingSlot)]) -> u64;
+    /// Moves pages out of the program's sight: at most [`BATCH_MAX`](crate::page::BATCH_MAX) pairs.
+    fn unmap_to_staging(&self, pairs: &[(PageNumber, StagingSlot)]) -> Staged;
 
     /// Unmaps pages whose contents exist elsewhere and that nobody can have written since.
     fn unmap_clean(&self, pages: &[PageNumber]);
@@ -50,6 +49,15 @@ pub trait Memory {
     /// Wakes who waits for a page that is there already. `false`: it was not (the program has
     /// discarded it behind our back), and is zeros now.
     fn wake(&self, page: PageNumber) -> bool;
+}
+
+/// What became of pairs of pages and staging slots: bit `i` for pair `i`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Staged {
+    /// The page is in its slot. All others (pinned by the kernel) are as they were.
+    pub moved: u64,
+    /// Of those: the page was not there (the program has discarded it behind our back), and is zeros.
+    pub vanished: u64,
 }
 
 /// All of a world.

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use zpager_core::page::{PAGE_BYTES, Page, PageNumber, ZEROS};
 use zpager_core::swap_cache::StagingSlot;
-use zpager_core::world::Memory;
+use zpager_core::world::{Memory, Staged};
 use zpager_core::zcache::pool::arena::FrameIndex;
 
+use crate::last_words::abort;
 use crate::mapping::Mapping;
 use crate::userfaultfd::{Userfaultfd, Watch};
 
@@ -151,12 +152,12 @@ impl ManagedMemory {
                     attempts_left -= 1;
                     thread::sleep(Duration::from_millis(1));
                 }
-                // Only the pager maps pages here, so it can only be the mark of a poisoned one.
-                Err(Some(libc::EEXIST)) if attempts_left > 0 => {
-                    attempts_left -= 1;
-                    self.unmap(std::iter::once(target + copied * PAGE_BYTES));
-                }
-                Err(Some(libc::EEXIST)) => panic!("a page is mapped that only the pager may map"),
+                // The mark of a poisoned one is no page to the kernel. Better no answer than to let go
+                // of what may have been written there.
+                Err(Some(libc::EEXIST)) => abort(format_args!(
+                    "a page at {:#x} is mapped that only the pager may map. Aborting.",
+                    target + copied * PAGE_BYTES
+                )),
                 Err(_) => break,
             }
         }
@@ -175,8 +176,8 @@ impl Memory for ManagedMemory {
         }
     }
 
-    fn unmap_to_staging(&self, pairs: &[(PageNumber, StagingSlot)]) -> u64 {
-        let mut moved = 0_u64;
+    fn unmap_to_staging(&self, pairs: &[(PageNumber, StagingSlot)]) -> Staged {
+        let mut staged = Staged::default();
         let follows = |before: &(PageNumber, StagingSlot), after: &(PageNumber, StagingSlot)| {
             after.0.0 == before.0.0 + 1 && after.1.0 == before.1.0 + 1
         };
@@ -189,14 +190,15 @@ impl Memory for ManagedMemory {
                     self.move_run(self.of_slot(slot), self.of_page(page), run.len() - at);
                 // The program has discarded the page behind our back: it reads as zeros.
                 let is_filled = result.is_err() && self.stage(run[at + done].1, &ZEROS[0]);
+                staged.vanished |= u64::from(is_filled) << (index + at + done);
                 done += usize::from(is_filled);
-                moved |= (0..done).fold(0, |bits, done| bits | 1 << (index + at + done));
+                staged.moved |= (0..done).fold(0, |bits, done| bits | 1 << (index + at + done));
                 // The page behind those stays where it is.
                 at += done + usize::from(!is_filled);
             }
             index += run.len();
         }
-        moved
+        staged
     }
 
     fn unmap_clean(&self, pages: &[PageNumber]) {

@@ -23,6 +23,15 @@ pub enum List {
     Inactive,
 }
 
+impl List {
+    fn marked(self, page: u32) -> u32 {
+        match self {
+            List::Active => page | ACTIVE,
+            List::Inactive => page & !ACTIVE,
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Node {
     /// The page's number; the top bit tells the list.
@@ -102,6 +111,21 @@ impl Lists {
         self.link(node, list);
     }
 
+    /// Puts a node that was taken off back at the tail of a list.
+    pub fn put_back_oldest(&mut self, node: u32, list: List) {
+        let tail = self.ends[list as usize].tail;
+        if tail == NIL {
+            return self.link(node, list);
+        }
+        let at = &mut self.nodes[node as usize];
+        at.page = list.marked(at.page);
+        (at.previous, at.next) = (tail, NIL);
+        self.nodes[tail as usize].next = node;
+        let ends = &mut self.ends[list as usize];
+        ends.tail = node;
+        ends.length += 1;
+    }
+
     /// Takes a node off its list. It stays the page's until it is put back or released.
     pub fn take_off(&mut self, node: u32) {
         let Node { page, previous, next } = self.nodes[node as usize];
@@ -150,12 +174,8 @@ impl Lists {
     fn link(&mut self, node: u32, list: List) {
         let head = self.ends[list as usize].head;
         let at = &mut self.nodes[node as usize];
-        at.page = match list {
-            List::Active => at.page | ACTIVE,
-            List::Inactive => at.page & !ACTIVE,
-        };
-        at.previous = NIL;
-        at.next = head;
+        at.page = list.marked(at.page);
+        (at.previous, at.next) = (NIL, head);
         let ends = &mut self.ends[list as usize];
         ends.head = node;
         ends.length += 1;
@@ -177,6 +197,8 @@ mod tests {
         let nodes: Vec<u32> = (0..4).map(|page| lists.insert(PageNumber(page), List::Inactive)).collect();
         lists.take_off(nodes[1]);
         lists.put_back(nodes[1], List::Active);
+        let oldest = lists.take_oldest(List::Inactive).unwrap();
+        lists.put_back_oldest(oldest, List::Inactive);
         assert_eq!((lists.length(List::Active), lists.length(List::Inactive)), (1, 3));
         let mut left = Vec::new();
         while let Some(node) = lists.take_oldest(List::Inactive) {

@@ -11,7 +11,7 @@ use crate::page_table::{Backing, Entry, State};
 use crate::reclaim::lists::List;
 use crate::reclaim::shadow;
 use crate::swap_cache::StagingSlot;
-use crate::world::World;
+use crate::world::{Staged, World};
 use crate::zcache::pool::ZPAGES_PER_UNIT_MAX;
 
 /// Pages that are looked at for each of a batch: some are busy, or dirty with no room for them.
@@ -21,20 +21,27 @@ const SCANNED_PER_PAGE: usize = 8;
 pub struct Unmap {
     clean: Vec<PageNumber>,
     dirty: Vec<(PageNumber, StagingSlot)>,
-    /// Bit `i`: dirty page `i` is in its staging slot.
-    moved: u64,
+    /// Nodes of dirty pages for which there was no staging slot.
+    skipped: Vec<(u32, List)>,
+    staged: Staged,
 }
 
 impl Unmap {
     pub fn new() -> Self {
-        Unmap { clean: Vec::with_capacity(BATCH_MAX), dirty: Vec::with_capacity(BATCH_MAX), moved: 0 }
+        Unmap {
+            clean: Vec::with_capacity(BATCH_MAX),
+            dirty: Vec::with_capacity(BATCH_MAX),
+            skipped: Vec::with_capacity(SCANNED_PER_PAGE * BATCH_MAX),
+            staged: Staged::default(),
+        }
     }
 
     /// Isolates a batch of at most `most` pages. `false`: there is nothing to unmap.
     pub fn plan(&mut self, core: &mut Core, most: usize) -> bool {
         self.clean.clear();
         self.dirty.clear();
-        self.moved = 0;
+        self.skipped.clear();
+        self.staged = Staged::default();
         core.lists.balance(core.config.batch_pages);
         for turn in 0..SCANNED_PER_PAGE * core.batch_pages() {
             if self.clean.len() + self.dirty.len() == most.min(core.batch_pages()) {
@@ -58,10 +65,18 @@ impl Unmap {
                 self.dirty.push((page, slot));
                 core.pages.set_busy(page, true);
             } else {
-                core.lists.put_back(node, list);
+                self.skipped.push((node, list));
             }
         }
-        !(self.clean.is_empty() && self.dirty.is_empty())
+        let is_planned = !(self.clean.is_empty() && self.dirty.is_empty());
+        // They keep their age; but where nothing was found, the next search looks further.
+        for &(node, list) in self.skipped.iter().rev() {
+            match is_planned {
+                true => core.lists.put_back_oldest(node, list),
+                false => core.lists.put_back(node, list),
+            }
+        }
+        is_planned
     }
 
     pub fn carry_out(&mut self, world: World<'_>) {
@@ -69,7 +84,7 @@ impl Unmap {
             world.memory.unmap_clean(&self.clean);
         }
         if !self.dirty.is_empty() {
-            self.moved = world.memory.unmap_to_staging(&self.dirty);
+            self.staged = world.memory.unmap_to_staging(&self.dirty);
         }
     }
 
@@ -90,7 +105,7 @@ impl Unmap {
         core.counters.clean_drops += self.clean.len() as u64;
         for (index, &(page, slot)) in self.dirty.iter().enumerate() {
             let entry = core.pages.get(page);
-            if self.moved >> index & 1 != 0 {
+            if self.staged.moved >> index & 1 != 0 {
                 core.lists.release(entry.frame);
                 let frame = slot.0;
                 core.pages
@@ -104,7 +119,8 @@ impl Unmap {
                 core.counters.unmap_busy += 1;
             }
         }
-        let unmapped = self.clean.len() + self.moved.count_ones() as usize;
+        let unmapped = self.clean.len() + self.staged.moved.count_ones() as usize;
+        core.counters.vanished_pages += u64::from(self.staged.vanished.count_ones());
         core.counters.unmapped += unmapped as u64;
         unmapped
     }

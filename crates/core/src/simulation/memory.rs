@@ -10,7 +10,7 @@ use super::failing::{Failing, Kind, Numbered};
 use super::random::Random;
 use crate::page::{Page, PageNumber};
 use crate::swap_cache::StagingSlot;
-use crate::world::Memory;
+use crate::world::{Memory, Staged};
 use crate::zcache::pool::arena::{Arena, FrameIndex};
 
 /// What a place holds that holds nothing: whoever reads it by mistake notices.
@@ -21,7 +21,7 @@ struct Mapping {
     is_protected: bool,
 }
 
-struct Staged {
+struct StagingPlace {
     contents: UnsafeCell<Box<Page>>,
     is_filled: Cell<bool>,
 }
@@ -29,7 +29,9 @@ struct Staged {
 /// See the module's description. For one thread.
 pub struct SimulatedMemory {
     mapped: RefCell<Vec<Option<Mapping>>>,
-    staging: Vec<Staged>,
+    staging: Vec<StagingPlace>,
+    /// Pages that the program has discarded behind the pager's back, and that it has not noticed yet.
+    vanished: RefCell<HashSet<PageNumber>>,
     /// Pages whose every access fails.
     poisoned: RefCell<HashSet<PageNumber>>,
     /// The frames of the pool, to make those that are released useless.
@@ -50,13 +52,14 @@ impl SimulatedMemory {
         refusals_one_in: u32,
         failing: Option<Failing>,
     ) -> Self {
-        let staged = || Staged {
+        let staged = || StagingPlace {
             contents: UnsafeCell::new(Box::new(Page([GARBAGE; 4096]))),
             is_filled: Cell::new(false),
         };
         SimulatedMemory {
             mapped: RefCell::new((0..window_pages).map(|_| None).collect()),
             staging: (0..staging_slots).map(|_| staged()).collect(),
+            vanished: RefCell::default(),
             poisoned: RefCell::default(),
             frames: frames.base,
             random: RefCell::new(Random::new(seed)),
@@ -80,6 +83,18 @@ impl SimulatedMemory {
         let mut mapped = self.mapped.borrow_mut();
         let mapping = mapped[page.index()].as_mut()?;
         (!is_write || !mapping.is_protected).then(|| with(&mut mapping.contents))
+    }
+
+    /// The program discards a page by itself, if that is mapped and can be written: of others the pager
+    /// may have a copy that comes back. Whether it did.
+    pub fn vanish(&self, page: PageNumber) -> bool {
+        let mapping = &mut self.mapped.borrow_mut()[page.index()];
+        let is_dirty = mapping.as_ref().is_some_and(|mapping| !mapping.is_protected);
+        if is_dirty {
+            *mapping = None;
+            self.vanished.borrow_mut().insert(page);
+        }
+        is_dirty
     }
 
     /// Pages that the program can access.
@@ -135,25 +150,36 @@ impl Memory for SimulatedMemory {
     }
 
     fn unprotect(&self, first: PageNumber, count: u32) {
-        for mapping in &mut self.mapped.borrow_mut()[first.index()..][..count as usize] {
-            mapping.as_mut().expect("a resident page is mapped").is_protected = false;
+        for (index, mapping) in
+            self.mapped.borrow_mut()[first.index()..][..count as usize].iter_mut().enumerate()
+        {
+            let number = first.plus(index as u32);
+            match mapping {
+                Some(mapping) => mapping.is_protected = false,
+                None => assert!(self.vanished.borrow().contains(&number), "{number:?} is not mapped"),
+            }
         }
     }
 
-    fn unmap_to_staging(&self, pairs: &[(PageNumber, StagingSlot)]) -> u64 {
+    fn unmap_to_staging(&self, pairs: &[(PageNumber, StagingSlot)]) -> Staged {
+        let mut staged = Staged::default();
         if self.numbered.fails(Kind::Move) {
-            return 0;
+            return staged;
         }
-        let mut moved = 0;
         for (index, (page, slot)) in pairs.iter().enumerate() {
             if !self.refuses() {
-                let mapping =
-                    self.mapped.borrow_mut()[page.index()].take().expect("a resident page is mapped");
-                self.put_into(*slot, mapping.contents);
-                moved |= 1 << index;
+                let mapping = self.mapped.borrow_mut()[page.index()].take();
+                staged.moved |= 1 << index;
+                staged.vanished |= u64::from(mapping.is_none()) << index;
+                assert!(
+                    mapping.is_some() || self.vanished.borrow_mut().remove(page),
+                    "{page:?} is not mapped"
+                );
+                let zeros = || Box::new(Page::ZERO);
+                self.put_into(*slot, mapping.map_or_else(zeros, |mapping| mapping.contents));
             }
         }
-        moved
+        staged
     }
 
     fn unmap_clean(&self, pages: &[PageNumber]) {
@@ -204,7 +230,9 @@ impl Memory for SimulatedMemory {
 
     fn discard(&self, first: PageNumber, count: u32) {
         self.mapped.borrow_mut()[first.index()..][..count as usize].fill_with(|| None);
-        self.poisoned.borrow_mut().retain(|page| !(first.0..first.0 + count).contains(&page.0));
+        let is_in = |page: &PageNumber| (first.0..first.0 + count).contains(&page.0);
+        self.vanished.borrow_mut().retain(|page| !is_in(page));
+        self.poisoned.borrow_mut().retain(|page| !is_in(page));
     }
 
     fn poison(&self, page: PageNumber) {
@@ -213,8 +241,14 @@ impl Memory for SimulatedMemory {
     }
 
     fn wake(&self, page: PageNumber) -> bool {
-        assert!(self.mapped.borrow()[page.index()].is_some(), "{page:?} is resident, and not mapped");
-        true
+        let mapping = &mut self.mapped.borrow_mut()[page.index()];
+        let was_there = mapping.is_some();
+        assert!(
+            was_there || self.vanished.borrow_mut().remove(&page),
+            "{page:?} is resident, and not mapped"
+        );
+        mapping.get_or_insert_with(|| Mapping { contents: Box::new(Page::ZERO), is_protected: false });
+        was_there
     }
 }
 

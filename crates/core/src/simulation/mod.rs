@@ -399,6 +399,10 @@ impl Simulation {
                 let task = Box::new(Discard::range(page, count));
                 self.programs[program].doing = Doing::Discard { task, first: page, count };
             }
+            6 if self.memory.vanish(page) => {
+                self.known[index].versions[offset as usize] = Some(0);
+                self.done();
+            }
             6..=20 => {
                 let length = 1 + self.random.below(page_count - offset).min(100);
                 self.programs[program].sequence = Some((page, length, access));
