@@ -41,7 +41,7 @@ Io: TypeAlias = Literal["auto", "io_uring", "threads"]
 Order: TypeAlias = Literal["C", "F"]
 Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
-DEFAULT_EVICTION: Final[Eviction] = "unuse"
+DEFAULT_EVICTION: Final[Eviction] = "intact"
 DEFAULT_POLICY: Final[Policy] = "frame-lru"
 
 _LARGEST_READAHEAD_PAGES = 32

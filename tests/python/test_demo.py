@@ -360,9 +360,9 @@ def test_chosen_mechanisms_run_once_each_and_none_comes_first(
 def test_without_a_choice_the_default_eviction_runs_against_none(
     ordinary_runs: list[Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "DEFAULT_EVICTION", "intact")
+    monkeypatch.setattr(command, "DEFAULT_EVICTION", "writeback")
     assert CliRunner().invoke(command.demo, ["--ram", "16MiB"]).exit_code == 0
-    assert [plan.eviction for plan in ordinary_runs] == ["none", "intact", "intact"]
+    assert [plan.eviction for plan in ordinary_runs] == ["none", "writeback", "writeback"]
 
 
 def test_defaults_are_the_pagers() -> None:

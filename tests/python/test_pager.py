@@ -384,7 +384,7 @@ def test_repr_echoes_what_was_understood(tmp_path: Path) -> None:
             "codec=zstd",
             "pool=zsmalloc",
             "policy=frame-lru",
-            "eviction=unuse",
+            "eviction=intact",
             "faults=thread",
             "shuffle=True",
             "readahead_pages=32",

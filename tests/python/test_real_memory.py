@@ -5,7 +5,9 @@ What ends in a signal, may hang, or is measured as a whole runs in a process of 
 
 from __future__ import annotations
 
+import ctypes
 import json
+import mmap
 import os
 import random
 import signal
@@ -20,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines import MIB, address_of, eventually, evict, make_engine, open_files_in
+from engines import MIB, address_of, as_words, eventually, evict, make_engine, open_files_in
 from programs import PAGE_BYTES, RSS_RAM_BYTES, SIGNALS_SECONDS, run_program
 
 from zpager._core import Allocation, Engine
@@ -326,6 +328,36 @@ def test_resident_memory_grows_by_the_budget_at_most(faults: str, pool: str) -> 
     assert figures["mappings_growth"] <= RSS_RAM_BYTES * 1.02
     # It was put to use, too.
     assert figures["rss_growth"] > RSS_RAM_BYTES * 0.8
+
+
+@pytest.mark.parametrize("eviction", ["unuse", "intact"])
+@both_modes
+def test_the_largest_batches_bring_every_page_back(faults: str, eviction: str) -> None:
+    """With so much RAM a batch is as many pages as a word has bits."""
+    engine = make_engine(ram_bytes=128 * MIB, swap_bytes=128 * MIB, faults=faults, eviction=eviction)
+    words = as_words(engine.allocate(192 * MIB, 8, "words"))
+    pattern = np.arange(MIB, dtype=np.uint64)
+    parts = words.reshape(-1, MIB // 8, 8)
+    for number, part in enumerate(parts):
+        np.add(pattern.reshape(part.shape), number << 40, out=part)
+    for number, part in enumerate(parts):
+        assert np.array_equal(part, pattern.reshape(part.shape) + np.uint64(number << 40))
+
+
+def test_what_a_program_discards_by_itself_is_zeros_and_is_counted() -> None:
+    """Before it is touched again, and before reclaim comes to it."""
+    engine = make_engine()
+    allocation = engine.allocate(2 * PAGE_BYTES, 8, "words")
+    words = as_words(allocation)
+    words[:] = 7
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    assert libc.madvise(address_of(allocation), 2 * PAGE_BYTES, mmap.MADV_DONTNEED) == 0
+    assert words[0] == 0
+    assert engine.counters()["vanished_pages"] == 1
+    evict(engine)
+    assert engine.counters()["vanished_pages"] == 2
+    assert not words.any()
 
 
 # Accesses that must not succeed.

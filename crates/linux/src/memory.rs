@@ -190,8 +190,10 @@ impl Memory for ManagedMemory {
                     self.move_run(self.of_slot(slot), self.of_page(page), run.len() - at);
                 // The program has discarded the page behind our back: it reads as zeros.
                 let is_filled = result.is_err() && self.stage(run[at + done].1, &ZEROS[0]);
-                staged.vanished |= u64::from(is_filled) << (index + at + done);
-                done += usize::from(is_filled);
+                if is_filled {
+                    staged.vanished |= 1 << (index + at + done);
+                    done += 1;
+                }
                 staged.moved |= (0..done).fold(0, |bits, done| bits | 1 << (index + at + done));
                 // The page behind those stays where it is.
                 at += done + usize::from(!is_filled);
