@@ -11,6 +11,42 @@ pub const ITEM_BYTES_MAX: u8 = 64;
 
 /// Shuffles a page; `spare` is overwritten.
 pub fn shuffle(from: &Page, to: &mut Page, spare: &mut Page, item_bytes: u8) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { avx2::shuffle(from, to, spare, item_bytes) };
+    }
+    shuffle_here(from, to, spare, item_bytes);
+}
+
+/// The reverse.
+pub fn unshuffle(from: &Page, to: &mut Page, spare: &mut Page, item_bytes: u8) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { avx2::unshuffle(from, to, spare, item_bytes) };
+    }
+    unshuffle_here(from, to, spare, item_bytes);
+}
+
+/// The same, compiled for vectors twice as wide.
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use crate::page::Page;
+
+    #[target_feature(enable = "avx2")]
+    pub fn shuffle(from: &Page, to: &mut Page, spare: &mut Page, item_bytes: u8) {
+        super::shuffle_here(from, to, spare, item_bytes);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub fn unshuffle(from: &Page, to: &mut Page, spare: &mut Page, item_bytes: u8) {
+        super::unshuffle_here(from, to, spare, item_bytes);
+    }
+}
+
+#[inline(always)]
+fn shuffle_here(from: &Page, to: &mut Page, spare: &mut Page, item_bytes: u8) {
     match item_bytes {
         2 => deal(from, to),
         4 => {
@@ -26,8 +62,8 @@ pub fn shuffle(from: &Page, to: &mut Page, spare: &mut Page, item_bytes: u8) {
     }
 }
 
-/// The reverse.
-pub fn unshuffle(from: &Page, to: &mut Page, spare: &mut Page, item_bytes: u8) {
+#[inline(always)]
+fn unshuffle_here(from: &Page, to: &mut Page, spare: &mut Page, item_bytes: u8) {
     match item_bytes {
         2 => riffle(from, to),
         4 => {
@@ -51,6 +87,7 @@ const PAIRS: usize = 16;
 /// Deals the page out like cards, one byte to the left half, the next to the right. Byte `b` of
 /// item `i` stands at the index with the bits `iii…bbb`; dealing turns an index's lowest bit into
 /// its highest, so that after as many rounds as the item has index bits it is `bbbiii…`.
+#[inline(always)]
 fn deal(from: &Page, to: &mut Page) {
     let (left, right) = to.split_at_mut(HALF);
     let (from, left, right) =
@@ -66,6 +103,7 @@ fn deal(from: &Page, to: &mut Page) {
 }
 
 /// The reverse of dealing: both halves merged, a byte from each in turn.
+#[inline(always)]
 fn riffle(from: &Page, to: &mut Page) {
     let (left, right) = from.split_at(HALF);
     for ((pair, left), right) in to.chunks_exact_mut(2).zip(left).zip(right) {
@@ -74,6 +112,7 @@ fn riffle(from: &Page, to: &mut Page) {
     }
 }
 
+#[inline(always)]
 fn shuffle_any(from: &Page, to: &mut Page, item: usize) {
     let items = PAGE_BYTES / item;
     for byte in 0..item {
@@ -84,6 +123,7 @@ fn shuffle_any(from: &Page, to: &mut Page, item: usize) {
     to[items * item..].copy_from_slice(&from[items * item..]);
 }
 
+#[inline(always)]
 fn unshuffle_any(from: &Page, to: &mut Page, item: usize) {
     let items = PAGE_BYTES / item;
     for byte in 0..item {
