@@ -53,6 +53,11 @@ pub use crate::userfaultfd::Delivery;
 const SIGNAL_FAULT_TASKS: usize = 3;
 /// What a thread of the pager touches of its stack, its own tables included.
 const THREAD_BYTES: usize = 128 << 10;
+/// How often a thread looks whether the state's lock is free before it sleeps, and pauses of the
+/// processor between two looks: some ten microseconds in all. A plan or commit of a whole batch takes as
+/// long, and to be woken takes longer.
+const LOOKS: usize = 64;
+const PAUSES_PER_LOOK: usize = 8;
 /// How long somebody waits who missed the word that he waited for.
 const WAIT_MAX: Duration = Duration::from_millis(1);
 
@@ -464,6 +469,12 @@ struct Reclaimed {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
+        for _ in 0..LOOKS {
+            match self.state.try_lock() {
+                Ok(state) => return state,
+                Err(_) => (0..PAUSES_PER_LOOK).for_each(|_| std::hint::spin_loop()),
+            }
+        }
         self.state.lock().expect("a panic under the lock ends the process")
     }
 
