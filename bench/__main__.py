@@ -1,34 +1,54 @@
-"""`python -m bench`: rounds of all contestants by turns, each in a process of its own, and the table."""
+"""`python -m bench`: rounds of all contestants by turns, and the tables."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-from dataclasses import asdict
+from pathlib import Path
 from typing import TextIO
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bench import report, samples
 from bench.contestants import CONTESTANTS
-from bench.report import as_json, remarks, table
-from bench.table import GROUP_BYTES
-from bench.workload import Round, Task
+from bench.machine.signals import Ended, as_exceptions
+from bench.programmes import IDLE, OVERFLOW, TABLE
+from bench.results import Results, Settings
+from bench.rounds import measure
+from bench.sizes import FULL, QUICK
 from zpager import format_size
+from zpager.swap_directory import choose_swap_directory
 
-_CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_MIB = 1 << 20
-_EXIT_INTERRUPTED = 130
+_PROGRAMMES = (TABLE, OVERFLOW, IDLE, *samples.KINDS)
+_PLAIN_WIDTH = 200
 
 
 @click.command()
 @click.option(
     "--rounds", type=click.IntRange(1, 1000), default=5, show_default=True, help="For each contestant."
 )
-@click.option("--quick", is_flag=True, help="64 MiB in 16 MiB, one round: to see that it runs.")
+@click.option("--quick", is_flag=True, help="Little data, one round: to see that it runs.")
 @click.option(
     "--seed", type=click.IntRange(0), default=2012, show_default=True, help="For data and accesses."
+)
+@click.option(
+    "--contestants", "contestant_names", help=f"Of these, with commas between: {'; '.join(CONTESTANTS)}."
+)
+@click.option(
+    "--only",
+    "--workloads",
+    "programmes",
+    type=click.Choice(_PROGRAMMES),
+    multiple=True,
+    help="The programme to do; may be given several times. Default: all.",
+)
+@click.option("--pool-limit", help="Of the pagers. Default: zpager's own.")
+@click.option("--eviction", help="Of the pagers. Default: zpager's own.")
+@click.option(
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    help="On a disk, for swap files and mapped files. Default: as a pager chooses it.",
 )
 @click.option(
     # Opened at once, so that a name that cannot be written shows before the rounds and not after them.
@@ -37,71 +57,94 @@ _EXIT_INTERRUPTED = 130
     type=click.File("w", encoding="utf-8", lazy=False),
     help="Write all rounds here.",
 )
-def main(rounds: int, quick: bool, seed: int, json_file: TextIO | None) -> None:
-    """Measure zpager: 1 GiB of data in 256 MiB of RAM, in both ways of delivering faults.
+def main(  # noqa: PLR0917
+    rounds: int,
+    quick: bool,
+    seed: int,
+    contestant_names: str | None,
+    programmes: tuple[str, ...],
+    pool_limit: str | None,
+    eviction: str | None,
+    directory: Path | None,
+    json_file: TextIO | None,
+) -> None:
+    """Measure zpager beside the kernel's swap and others, with the same RAM for each.
 
-    The exit code is 1 if a byte was wrong or a round failed; a missed target is shown, and is no failure.
+    The kernel's contestants need root. Every setting of the machine that is changed is restored. The exit code
+    is 1 if a byte was wrong; a missed target is shown, and is no failure.
     """
-    ram_bytes = (16 if quick else 256) * _MIB
-    groups = 4 * ram_bytes // GROUP_BYTES
-    accesses = 10_000 if quick else 200_000
-    rounds = 1 if quick else rounds
+    sizes = QUICK if quick else FULL
+    chosen = _chosen(contestant_names)
+    absent = {name: why for name in chosen if (why := CONTESTANTS[name].why_not())}
+    given = {"pool_limit": pool_limit, "eviction": eviction}
+    settings = Settings.here(
+        sizes=sizes,
+        rounds=1 if quick else rounds,
+        seed=seed,
+        quick=quick,
+        contestants=tuple(name for name in chosen if name not in absent),
+        programmes=tuple(dict.fromkeys(programmes)) or _PROGRAMMES,
+        options={name: value for name, value in given.items() if value},
+    )
+    results = Results(settings, absent=absent)
+    for name in settings.contestants:
+        for programme, why in CONTESTANTS[name].cannot.items():
+            if programme in settings.programmes:
+                results.left_out[name, programme] = why
 
-    click.echo(
-        f"{format_size(groups * GROUP_BYTES)} of data in ram={format_size(ram_bytes)}, {rounds} rounds, "
-        f"{accesses:,} random accesses each, seed {seed}"
+    # Not as narrow as a file or a pipe would make it.
+    console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
+    console.print(
+        f"{format_size(sizes.total_bytes)} of RAM for each, {settings.rounds} rounds, seed {seed}; "
+        f"{settings.machine}"
     )
     if quick:
-        click.echo("quick: too small and too short for the targets to mean anything")
-    done: dict[str, list[Round]] = {name: [] for name in CONTESTANTS}
-    try:
-        for number in range(1, rounds + 1):
-            for name, its_rounds in done.items():
-                task = Task(
-                    contestant=name, groups=groups, ram_bytes=ram_bytes, accesses=accesses, seed=seed + number
-                )
-                its_rounds.append(_carry_out(task))
-                one = its_rounds[-1]
-                click.echo(
-                    f"round {number}, {name}: fill {one.fill_us:.2f}, "
-                    f"sequential {one.sequential_read_us:.2f}, random read {one.random_read_us:.2f}, "
-                    f"random write {one.random_write_us:.2f} µs"
-                )
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(_EXIT_INTERRUPTED)
+        console.print("quick: too small and too short for the figures to mean anything")
+    for name, why in absent.items():
+        console.print(f"left out: {name}: {why}")
+    if not settings.contestants:
+        raise click.ClickException("nobody is left to be measured")
+    with as_exceptions():
+        try:
+            _measure(results, console, directory or Path(choose_swap_directory(None)))
+        except Ended as end:
+            console.print(f"interrupted by {end}; every setting of the machine is restored")
+            sys.exit(end.exit_code)
 
-    click.echo("\nmedians (lowest–highest)")
-    click.echo(table(done, ram_bytes))
-    for remark in remarks(done):
-        click.echo(remark)
+    for table in (report.times, report.misses, report.ratios, report.held):
+        console.print(table(results))
+    for remark in report.remarks(results):
+        console.print(remark, soft_wrap=True)
     if json_file:
-        settings = {
-            "data_bytes": groups * GROUP_BYTES,
-            "ram_bytes": ram_bytes,
-            "accesses": accesses,
-            "seed": seed,
-            "quick": quick,
-        }
-        json_file.write(as_json(done, settings))
-    if any(one.wrong for its_rounds in done.values() for one in its_rounds):
+        json_file.write(results.as_json())
+    if results.wrong():
         sys.exit(1)
 
 
-def _carry_out(task: Task) -> Round:
-    """Do a round in a new process; what it says on stderr is shown as it is."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "bench.workload"],
-        input=json.dumps(asdict(task)),
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=_CHECKOUT,
-        start_new_session=True,  # Ctrl-C is for this process, which ends the other
-        check=False,
-    )
-    if finished.returncode:
-        raise click.ClickException(f"{task.contestant}: the round ended with exit code {finished.returncode}")
-    return Round(**json.loads(finished.stdout))
+def _measure(results: Results, console: Console, directory: Path) -> None:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("preparing", total=None)
+
+        def show(text: str, done: int, total: int) -> None:
+            bar.update(task, description=text, completed=done, total=total)
+
+        measure(results, QUICK if results.settings.quick else FULL, directory, show)
+
+
+def _chosen(names: str | None) -> list[str]:
+    """The contestants that are asked for. Their names have commas in them, so a prefix will do."""
+    if names is None:
+        return list(CONTESTANTS)
+    wanted = [name.strip() for name in names.split(";" if ";" in names else ",")]
+    chosen = [
+        name
+        for name in CONTESTANTS
+        if any(name.startswith(one) or name.endswith(one) for one in wanted if one)
+    ]
+    if not chosen:
+        raise click.BadParameter(f"choose of {', '.join(CONTESTANTS)}", param_hint="--contestants")
+    return chosen
 
 
 if __name__ == "__main__":

@@ -1,0 +1,177 @@
+"""The rounds: in each, every programme on every contestant by turns, each run in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import samples
+from bench.contestants import CONTESTANTS, Surroundings, swap_bytes
+from bench.machine import swap_file
+from bench.machine.keeper import Keeper
+from bench.machine.watch import Watch
+from bench.outcome import Outcome, Task
+from bench.programmes import data_groups
+from bench.results import Results
+from bench.sizes import Sizes
+from bench.split import split
+from bench.table import GROUP_BYTES
+from zpager import format_size
+
+_CHECKOUT = Path(__file__).parents[1]
+_RUN_SECONDS_MAX = 300
+
+
+class RunFailed(Exception):
+    """A run came to no end."""
+
+
+def measure(
+    results: Results, sizes: Sizes, directory: Path, progress: Callable[[str, int, int], None]
+) -> None:
+    """Do all rounds and put the outcomes into `results`; what is left out, and why, is there already."""
+    settings = results.settings
+    with _surroundings(results, sizes, directory) as surroundings, TemporaryDirectory(dir=directory) as made:
+        samples.make_all(
+            Path(made), settings.seed, [name for name in settings.programmes if name in samples.KINDS]
+        )
+        runs = _Runs(results, surroundings, made)
+        runs.divide(progress)
+        turns = [
+            (number, programme, name)
+            for number in range(1, settings.rounds + 1)
+            for programme in settings.programmes
+            for name in _in_turn(list(settings.contestants), number)
+            if (name, programme) not in results.left_out
+        ]
+        for done, (number, programme, name) in enumerate(turns):
+            if (name, programme) in results.left_out:  # it failed in an earlier round
+                continue
+            progress(f"round {number}, {programme}, {name}", done, len(turns))
+            try:
+                results.add(name, programme, number, runs.carry_out(name, programme, number))
+            except RunFailed as error:
+                results.leave_out(name, programme, str(error))
+
+
+class _Runs:
+    """Carries out runs one by one."""
+
+    def __init__(self, results: Results, surroundings: Surroundings, samples_directory: str) -> None:
+        self._results, self._surroundings, self._samples = results, surroundings, samples_directory
+        self._limits_bytes: dict[tuple[str, str], int] = {}
+
+    def divide(self, progress: Callable[[str, int, int], None]) -> None:
+        """Find out by a fill how the total is to be divided between cgroup and pool, where that is needed.
+
+        Who cannot have a programme's data in the total is left out of it.
+        """
+        settings, sizes = self._results.settings, self._surroundings.sizes
+        needed = [
+            (name, programme)
+            for name in settings.contestants
+            if CONTESTANTS[name].has_pool
+            for programme in settings.programmes
+            if (name, programme) not in self._results.left_out
+        ]
+        for done, (name, programme) in enumerate(needed):
+            progress(f"dividing RAM, {programme}, {name}", done, len(needed))
+            contestant = CONTESTANTS[name]
+            self._limits_bytes[name, programme] = sizes.total_bytes // 2
+            try:
+                filled = self.carry_out(name, programme, 0, only_fill=True)
+            except RunFailed as error:
+                self._results.leave_out(name, programme, str(error))
+                continue
+            if filled.is_pool_charged:
+                self._limits_bytes[name, programme] = sizes.total_bytes
+                continue
+            own_limit_bytes = contestant.pool_limit_bytes(sizes) if contestant.pool_limit_bytes else None
+            data_bytes = data_groups(programme, sizes) * GROUP_BYTES
+            found = split(sizes.total_bytes, data_bytes, filled.compression_ratio, own_limit_bytes)
+            if found is None:
+                self._results.leave_out(
+                    name,
+                    programme,
+                    f"{format_size(data_bytes)} compressed {filled.compression_ratio:.2f} to 1 do not fit",
+                )
+            else:
+                self._limits_bytes[name, programme] = found.limit_bytes
+
+    def carry_out(self, name: str, programme: str, number: int, only_fill: bool = False) -> Outcome:
+        """Do one.
+
+        Raises RunFailed.
+        """
+        contestant, sizes, settings = CONTESTANTS[name], self._surroundings.sizes, self._results.settings
+        task = Task(
+            contestant=name,
+            store=contestant.store,
+            programme=programme,
+            total_bytes=sizes.total_bytes,
+            accesses=min(sizes.accesses, contestant.accesses_max or sizes.accesses),
+            seed=settings.seed + number,
+            directory=str(self._surroundings.directory),
+            only_fill=only_fill,
+            samples=self._samples,
+            options=dict(contestant.options) | (settings.options if contestant.store == "pager" else {}),
+        )
+        limit_bytes = self._limits_bytes.get((name, programme), sizes.total_bytes)
+        with contestant.place(self._surroundings, limit_bytes) as place:
+            if place.note:
+                self._results.notes[name] = place.note
+            if place.cgroup is None:
+                return _run(task, sizes)
+            task = replace(task, pool=place.pool, cgroup_processes=str(place.cgroup.processes_path))
+            with Watch(place.cgroup, place.pool_bytes, place.is_pool_charged) as watch:
+                outcome = _run(task, sizes)
+        return replace(
+            outcome,
+            limit_bytes=limit_bytes,
+            held_bytes=watch.held_bytes_peak,
+            pool_bytes_peak=watch.pool_bytes_peak,
+            is_pool_charged=place.is_pool_charged,
+        )
+
+
+def _in_turn(names: list[str], number: int) -> Sequence[str]:
+    """The contestants, beginning with another one in each round: what comes after whom changes."""
+    first = number % len(names)
+    return names[first:] + names[:first]
+
+
+@contextmanager
+def _surroundings(results: Results, sizes: Sizes, directory: Path) -> Iterator[Surroundings]:
+    with Keeper() as keeper:
+        if any(CONTESTANTS[name].needs_swap_file for name in results.settings.contestants):
+            with swap_file.made(keeper, directory, swap_bytes(sizes)) as path:
+                yield Surroundings(keeper, sizes, directory, path)
+        else:
+            yield Surroundings(keeper, sizes, directory, None)
+
+
+def _run(task: Task, sizes: Sizes) -> Outcome:
+    """Do it in a new process; what it says on stderr is shown only if it fails."""
+    try:
+        finished = subprocess.run(
+            [sys.executable, "-m", "bench.run"],
+            input=json.dumps({"task": asdict(task), "sizes": asdict(sizes)}),
+            capture_output=True,
+            text=True,
+            cwd=_CHECKOUT,
+            start_new_session=True,  # Ctrl-C is for this process, which ends the other
+            timeout=_RUN_SECONDS_MAX,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise RunFailed(f"not done within {_RUN_SECONDS_MAX} s") from None
+    if finished.returncode:
+        last_line = finished.stderr.strip().rpartition("\n")[2]
+        raise RunFailed(f"ended with exit code {finished.returncode}: {last_line}")
+    return Outcome(**json.loads(finished.stdout))
