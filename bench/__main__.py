@@ -70,8 +70,8 @@ def main(  # noqa: PLR0917
 ) -> None:
     """Measure zpager beside the kernel's swap and others, with the same RAM for each.
 
-    The kernel's contestants need root. Every setting of the machine that is changed is restored. The exit code
-    is 1 if a byte was wrong; a missed target is shown, and is no failure.
+    The kernel's contestants need root. Every setting of the machine that is changed is restored. The exit
+    code is 1 if a byte was wrong; a missed target is shown, and is no failure.
     """
     sizes = QUICK if quick else FULL
     chosen = _chosen(contestant_names)

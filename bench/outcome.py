@@ -54,6 +54,8 @@ class Outcome:
     """The highest growth of the process's resident memory, as the kernel counts it."""
     wrong: list[str]
     """What was read and was not what it must be; empty if every byte was right."""
+    others_share: float = 0.0
+    """Processors that something else kept busy meanwhile: other processes, and the kernel's own threads."""
     limit_bytes: int = 0
     """Of the cgroup; 0 without one."""
     is_pool_charged: bool = False

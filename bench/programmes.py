@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
@@ -23,6 +23,8 @@ from bench.table import GROUP_WORDS, PAGES_IN_GROUP, WORDS_IN_PAGE, Table, Words
 from zpager.demo.resident import ResidentPeak
 
 TABLE, OVERFLOW, IDLE = "table", "overflow", "idle"
+# What A loads, as a service does that wakes at times: a heap of objects.
+IDLE_KIND = samples.KINDS["heap"]
 _NOTHING_CHANGED = np.zeros(0, np.int64)
 _THREADS = 2
 _NUMBER_BYTES = 8
@@ -188,7 +190,7 @@ class OneTable:
 
 
 class IdleAndBusy:
-    """A loads its data and sleeps; B then loads its own, and works on it all the time. Only B's time counts."""
+    """A loads its data and sleeps; B then loads its own and works on it. Only B's time counts."""
 
     _STRETCH_WORDS = 1024
     _WRITES_IN_STRETCH = 128
@@ -200,7 +202,7 @@ class IdleAndBusy:
         pages = busy.groups * PAGES_IN_GROUP
         stretches = max(1, task.accesses // self._STRETCH_WORDS)
         self._idle, self._busy, self._only_fill = idle, busy, task.only_fill
-        # Reads at even words and writes at odd ones, so that what is read does not depend on what was written.
+        # Reads at even words and writes at odd ones: what is read does not depend on what was written.
         self._reads = [
             _Reads(busy, accesses.evenly(random, pages, self._STRETCH_WORDS) & ~1) for _ in range(stretches)
         ]
@@ -213,7 +215,8 @@ class IdleAndBusy:
 
     def __call__(self, make: Make, counters: Callable[[], Counters]) -> None:
         """Carry it out."""
-        idle, busy = make(self._idle.groups, _NUMBER_BYTES), make(self._busy.groups, _NUMBER_BYTES)
+        idle = make(self._idle.groups, IDLE_KIND.item_bytes)
+        busy = make(self._busy.groups, _NUMBER_BYTES)
         _fill(idle, self._idle, 0)
         self.record.filled = self.record.last = counters()
         if self._only_fill:
@@ -223,7 +226,7 @@ class IdleAndBusy:
         self.record.time(self.WORKLOAD, count, counters, lambda: self._work(busy))
         self.record.expect("B's reads", all(reads.are_right() for reads in self._reads))
         self.record.expect(
-            "B's sums", self._sums == [self._busy.first_words_sum(group) for group in self._groups]
+            "B's sums", self._sums == [_wrapped(self._busy.first_words_sum(group)) for group in self._groups]
         )
         self.record.expect("B's data in the end", _is_all_right(busy, self._check, self._busy.groups))
         self.record.expect(
@@ -240,7 +243,7 @@ class IdleAndBusy:
         ):
             reads.take(busy)
             busy.put(places, words)
-            busy.read(group, lambda seen: sums.append(int(seen[::WORDS_IN_PAGE].sum())))
+            busy.read(group, lambda seen: sums.append(_first_words_sum(seen)))
         self._sums = sums
 
 
@@ -253,11 +256,23 @@ def data_groups(programme: str, sizes: Sizes) -> int:
     return sizes.overflow_groups if programme == OVERFLOW else sizes.table_groups
 
 
+def kinds_of(programmes: Iterable[str]) -> list[str]:
+    """The kinds of real data that these programmes need."""
+    return list(
+        dict.fromkeys(
+            IDLE_KIND.name if programme == IDLE else programme
+            for programme in programmes
+            if programme == IDLE or programme in samples.KINDS
+        )
+    )
+
+
 def prepare(task: Task, sizes: Sizes) -> Programme:
     """Make a programme ready."""
     if task.programme == IDLE:
-        idle, busy = (Table(groups, task.seed + number) for number, groups in enumerate(sizes.idle_groups))
-        return IdleAndBusy(idle, busy, task)
+        idle_groups, busy_groups = sizes.idle_groups
+        idle = samples.load(task.samples, IDLE_KIND.name, idle_groups)
+        return IdleAndBusy(idle, Table(busy_groups, task.seed), task)
     if task.programme in samples.KINDS:
         kind = samples.KINDS[task.programme]
         sample = samples.load(task.samples, kind.name, sizes.real_groups)
@@ -277,17 +292,30 @@ def _read_in_order(store: Store, data: Data) -> list[int]:
     """One word of every page, summed up by the group: the cheapest check that says something."""
     sums: list[int] = []
     for group in range(data.groups):
-        store.read(group, lambda words: sums.append(int(words[::WORDS_IN_PAGE].sum())))
+        store.read(group, lambda words: sums.append(_first_words_sum(words)))
     return sums
 
 
+def _first_words_sum(words: Words) -> int:
+    return _wrapped(int(words[::WORDS_IN_PAGE].sum()))
+
+
+def _wrapped(number: int) -> int:
+    """As 64 bits have it: the sums of large tables overflow."""
+    return number & ((1 << 64) - 1)
+
+
 def _expected_sums(data: Data) -> list[int]:
-    return [data.first_words_sum(group) for group in range(data.groups)]
+    return [_wrapped(data.first_words_sum(group)) for group in range(data.groups)]
 
 
 def _add_one(store: Store, groups: int) -> None:
     for group in range(groups):
-        store.modify(group, lambda words: np.add(words, 1, out=words))
+        store.modify(group, _increment)
+
+
+def _increment(words: Words) -> None:
+    np.add(words, 1, out=words)
 
 
 def _is_all_right(store: Store, check: Check, groups: int) -> bool:

@@ -1,4 +1,4 @@
-"""The tables: medians and spread, ratios beside their targets, what was held, and what must be known of it."""
+"""The tables: medians and spread, ratios beside their targets, what was held, and what to know of it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ TARGETS: Mapping[str, float] = {
 
 PAGERS = ("zpager, signal", "zpager, thread")
 _NOTHING = "–"
+# The kernel's threads and the benchmark's own looks at the cgroup stay below that.
+_OTHERS_SHARE_MAX = 0.25
 
 
 def times(results: Results) -> RichTable:
@@ -104,6 +106,7 @@ def held(results: Results) -> RichTable:
                     _size(max(one.resident_growth_bytes for one in outcomes)),
                     f"{median(one.compression_ratio for one in outcomes):.2f}",
                     f"{median(one.device_written_pages for one in outcomes):,.0f}",
+                    f"{max(one.others_share for one in outcomes):.2f}",
                 )
     return table
 
@@ -114,6 +117,14 @@ def remarks(results: Results) -> list[str]:
     found += [f"left out: {name}: {why}" for name, why in results.absent.items()]
     found += [f"left out: {name}, {programme}: {why}" for (name, programme), why in results.left_out.items()]
     found += [f"{name}: {note}" for name, note in results.notes.items()]
+    busiest = max(
+        (one.others_share for rounds in results.outcomes.values() for one in rounds.values()), default=0.0
+    )
+    if busiest > _OTHERS_SHARE_MAX:
+        found.append(
+            f"DISTURBED: other processes kept up to {busiest:.1f} processors busy during a run; "
+            "these figures are not to be relied on"
+        )
     settings = ", ".join(f"{name} {value}" for name, value in results.settings.swap.items())
     return [*found, f"how the kernel swaps here: {settings}"]
 

@@ -38,8 +38,9 @@ class Settings:
     """How the kernel swaps."""
 
     @classmethod
-    def here(  # noqa: D102
+    def here(
         cls,
+        *,
         sizes: Sizes,
         rounds: int,
         seed: int,
@@ -48,6 +49,7 @@ class Settings:
         programmes: tuple[str, ...],
         options: dict[str, str],
     ) -> Settings:
+        """On this machine."""
         machine = (
             f"{os.cpu_count()} CPUs, {format_size(physical_ram_bytes())} of RAM, "
             f"Linux {platform.release().split('-')[0]}"
@@ -99,7 +101,7 @@ class Results:
     def by_round(
         self, contestant: str, workload: str, value: Callable[[Outcome, str], float] | None = None
     ) -> dict[int, float]:
-        """A value of a workload in each round, its time if nothing else is asked for; none if not measured."""
+        """A value of a workload in each round, its time if nothing else is asked for."""
         return {
             number: value(outcome, workload) if value else outcome.us[workload]
             for (name, _), rounds in self.outcomes.items()

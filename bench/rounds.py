@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,7 +20,7 @@ from bench.machine import swap_file
 from bench.machine.keeper import Keeper
 from bench.machine.watch import Watch
 from bench.outcome import Outcome, Task
-from bench.programmes import data_groups
+from bench.programmes import data_groups, kinds_of
 from bench.results import Results
 from bench.sizes import Sizes
 from bench.split import split
@@ -38,9 +41,7 @@ def measure(
     """Do all rounds and put the outcomes into `results`; what is left out, and why, is there already."""
     settings = results.settings
     with _surroundings(results, sizes, directory) as surroundings, TemporaryDirectory(dir=directory) as made:
-        samples.make_all(
-            Path(made), settings.seed, [name for name in settings.programmes if name in samples.KINDS]
-        )
+        samples.make_all(Path(made), settings.seed, kinds_of(settings.programmes))
         runs = _Runs(results, surroundings, made)
         runs.divide(progress)
         turns = [
@@ -158,6 +159,7 @@ def _surroundings(results: Results, sizes: Sizes, directory: Path) -> Iterator[S
 
 def _run(task: Task, sizes: Sizes) -> Outcome:
     """Do it in a new process; what it says on stderr is shown only if it fails."""
+    before = _processor_seconds()
     try:
         finished = subprocess.run(
             [sys.executable, "-m", "bench.run"],
@@ -174,4 +176,16 @@ def _run(task: Task, sizes: Sizes) -> Outcome:
     if finished.returncode:
         last_line = finished.stderr.strip().rpartition("\n")[2]
         raise RunFailed(f"ended with exit code {finished.returncode}: {last_line}")
-    return Outcome(**json.loads(finished.stdout))
+    elapsed, busy, own = (now - then for now, then in zip(_processor_seconds(), before, strict=True))
+    share = max(0.0, (busy - own) / elapsed)
+    return replace(Outcome(**json.loads(finished.stdout)), others_share=share)
+
+
+def _processor_seconds() -> tuple[float, float, float]:
+    """Seconds now, those that processors were busy, and those that they were busy with finished runs."""
+    user, nice, system, _idle, _waiting, *interrupts = (
+        int(ticks) for ticks in Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:9]
+    )
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+    return time.monotonic(), busy, children.ru_utime + children.ru_stime

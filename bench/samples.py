@@ -1,7 +1,7 @@
 """Real data of several kinds: samples of it, made once for all runs, so that all have the same bytes.
 
-A kind's sample is repeated as often as is needed. Each page begins with a stamp of its own, its number, so that a
-page that was mixed up with another is noticed.
+A kind's sample is repeated as often as is needed. Each page begins with a stamp of its own, its number, so
+that a page that was mixed up with another is noticed.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _integers(random: np.random.Generator) -> bytes:
 
 
 def _floats(random: np.random.Generator) -> bytes:
-    """Columns of float64: walks of a measurement and of a price in cents, normal values, a mostly empty one."""
+    """Columns of float64: walks of a measurement and of a price in cents, normal values, mostly zeros."""
     rows = 1 << 20
     return np.concatenate(
         [

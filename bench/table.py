@@ -46,7 +46,7 @@ class Table:
         return self.groups * PAGES_IN_GROUP
 
     def write_group(self, group: int, to: Words, version: int = 0) -> None:
-        """Make a group in `to`, in one pass, without anything in between; each word is larger by `version`."""
+        """Make a group in `to`, in one pass, without anything in between; `version` is added to each word."""
         np.add(self._patterns[group % _PATTERNS], (group << _GROUP_SHIFT) + version, out=to)
 
     def first_words_sum(self, group: int) -> int:

@@ -44,7 +44,7 @@ def run_on_file(directory: str, use: Use) -> None:
 
 
 def pool_reader(pool: str) -> Callable[[], tuple[int, int]]:
-    """What tells bytes stored and bytes of RAM of a pool: "zswap", the `mm_stat` of a zram, or "" for none."""
+    """What tells bytes stored and bytes of RAM of a pool: "zswap", a zram's `mm_stat`, or "" for none."""
     if pool == "zswap":
         return zswap.pool
     if pool:
