@@ -226,5 +226,24 @@ CONTESTANTS: dict[str, Contestant] = {
             why_not=why_not_cgroup,
             accesses_max=2_000,
         ),
+        Contestant(
+            name="blosc2",
+            store="blosc2",
+            place=_limited,
+            why_not=_why_not_package("blosc2"),
+            cannot={
+                "overflow": "blosc2's arrays in memory have no disk behind them",
+                "matrix": "blosc2's arrays in memory have no disk behind them",
+            },
+            accesses_max=5_000,
+        ),
+        Contestant(
+            name="zict",
+            store="spill buffer",
+            place=_limited,
+            why_not=_why_not_package("zict"),
+            cannot={"idle": "two sets of data would be two buffers, each with a limit of its own"},
+            accesses_max=500,
+        ),
     )
 }

@@ -116,6 +116,10 @@ def remarks(results: Results) -> list[str]:
     found = results.wrong()
     found += [f"left out: {name}: {why}" for name, why in results.absent.items()]
     found += [f"left out: {name}, {programme}: {why}" for (name, programme), why in results.left_out.items()]
+    found += [
+        f"{name}, {programme}: the kernel killed {times} runs, out of memory in the cgroup; they were repeated"
+        for (name, programme), times in results.killed.items()
+    ]
     found += [f"{name}: {note}" for name, note in results.notes.items()]
     busiest = max(
         (one.others_share for rounds in results.outcomes.values() for one in rounds.values()), default=0.0

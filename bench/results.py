@@ -75,6 +75,8 @@ class Results:
     outcomes: dict[tuple[str, str], dict[int, Outcome]] = field(default_factory=dict)
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)
     """A contestant's programmes that were not done, or not to the end, and why."""
+    killed: dict[tuple[str, str], int] = field(default_factory=dict)
+    """How many runs the kernel killed for want of memory; they were tried again."""
     absent: dict[str, str] = field(default_factory=dict)
     """Contestants that do not take part at all, and why."""
     notes: dict[str, str] = field(default_factory=dict)
@@ -88,6 +90,10 @@ class Results:
         """Do no more rounds of it, and count none."""
         self.left_out[contestant, programme] = reason
         self.outcomes.pop((contestant, programme), None)
+
+    def count_killed(self, contestant: str, programme: str) -> None:
+        """One more run was killed."""
+        self.killed[contestant, programme] = self.killed.get((contestant, programme), 0) + 1
 
     def workloads(self) -> list[str]:
         """All that were measured, in the order in which they were done."""
@@ -156,6 +162,10 @@ class Results:
             "settings": asdict(self.settings),
             "absent": self.absent,
             "left_out": left_out,
+            "killed": [
+                {"contestant": name, "programme": programme, "times": times}
+                for (name, programme), times in self.killed.items()
+            ],
             "notes": self.notes,
         }
         lines = ",\n    ".join(runs)
@@ -171,6 +181,8 @@ class Results:
         results = cls(Settings(**settings), absent=document["absent"], notes=document["notes"])
         for one in document["left_out"]:
             results.left_out[one["contestant"], one["programme"]] = one["why"]
+        for one in document["killed"]:
+            results.killed[one["contestant"], one["programme"]] = one["times"]
         for run in document["runs"]:
             key = run["contestant"], run["programme"]
             results.outcomes.setdefault(key, {})[run["round"]] = Outcome(**run["outcome"])

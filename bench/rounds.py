@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -29,10 +30,15 @@ from zpager import format_size
 
 _CHECKOUT = Path(__file__).parents[1]
 _RUN_SECONDS_MAX = 300
+_TRIES = 3
 
 
 class RunFailed(Exception):
     """A run came to no end."""
+
+
+class Killed(RunFailed):
+    """The kernel killed it, for want of memory in its cgroup."""
 
 
 def measure(
@@ -106,10 +112,18 @@ class _Runs:
                 self._limits_bytes[name, programme] = found.limit_bytes
 
     def carry_out(self, name: str, programme: str, number: int, only_fill: bool = False) -> Outcome:
-        """Do one.
+        """Do one; again if the kernel killed it, as it does at times when a cgroup is thoroughly busy.
 
         Raises RunFailed.
         """
+        for _ in range(_TRIES - 1):
+            try:
+                return self._carry_out(name, programme, number, only_fill)
+            except Killed:
+                self._results.count_killed(name, programme)
+        return self._carry_out(name, programme, number, only_fill)
+
+    def _carry_out(self, name: str, programme: str, number: int, only_fill: bool) -> Outcome:
         contestant, sizes, settings = CONTESTANTS[name], self._surroundings.sizes, self._results.settings
         task = Task(
             contestant=name,
@@ -173,6 +187,8 @@ def _run(task: Task, sizes: Sizes) -> Outcome:
         )
     except subprocess.TimeoutExpired:
         raise RunFailed(f"not done within {_RUN_SECONDS_MAX} s") from None
+    if finished.returncode == -signal.SIGKILL:
+        raise Killed("killed by the kernel, out of memory in its cgroup")
     if finished.returncode:
         last_line = finished.stderr.strip().rpartition("\n")[2]
         raise RunFailed(f"ended with exit code {finished.returncode}: {last_line}")

@@ -38,11 +38,25 @@ def _mapped_file(task: Task, _sizes: Sizes, use: Use) -> None:
     kernel.run_on_file(task.directory, use)
 
 
+def _blosc2(_task: Task, _sizes: Sizes, use: Use) -> None:
+    from bench.stores import blosc2_array  # noqa: PLC0415
+
+    blosc2_array.run(use)
+
+
+def _spill_buffer(task: Task, _sizes: Sizes, use: Use) -> None:
+    from bench.stores import spill_buffer  # noqa: PLC0415
+
+    spill_buffer.run(task.total_bytes, task.directory, use)
+
+
 # Imported when it is needed, so that a contestant's packages cost nobody else memory.
 STORES: dict[str, Callable[[Task, Sizes, Use], None]] = {
     "pager": _pager,
     "kernel": _kernel,
     "mapped file": _mapped_file,
+    "blosc2": _blosc2,
+    "spill buffer": _spill_buffer,
 }
 
 
