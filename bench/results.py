@@ -55,7 +55,7 @@ class Settings:
             f"Linux {platform.release().split('-')[0]}"
         )
         return cls(
-            sizes=asdict(sizes),
+            sizes=asdict(sizes) | {"idle_groups": list(sizes.idle_groups)},  # as JSON has it
             rounds=rounds,
             seed=seed,
             quick=quick,

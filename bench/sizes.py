@@ -43,5 +43,5 @@ QUICK = Sizes(
     overflow_groups=40,
     idle_groups=(20, 8),
     real_groups=16,
-    accesses=1_000,
+    accesses=500,
 )

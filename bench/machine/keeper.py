@@ -53,13 +53,17 @@ class Keeper:
     @contextmanager
     def undone(self, step: Step) -> Iterator[None]:
         """Around a change and its use: the way back is noted before, and gone in the end."""
-        self._say("add", step)
+        self.note(step)
         try:
             yield
         finally:
             with held_back():
                 go(step)
                 self._say("done", step)
+
+    def note(self, step: Step) -> None:
+        """Have a way gone in the end."""
+        self._say("add", step)
 
     def _say(self, word: str, step: Step) -> None:
         assert self._process.stdin is not None
