@@ -33,7 +33,7 @@ _PLAIN_WIDTH = 200
     "--seed", type=click.IntRange(0), default=2012, show_default=True, help="For data and accesses."
 )
 @click.option(
-    "--contestants", "contestant_names", help=f"Of these, with commas between: {'; '.join(CONTESTANTS)}."
+    "--contestants", "contestant_names", help=f"Some of these, with ; between: {'; '.join(CONTESTANTS)}."
 )
 @click.option(
     "--only",
@@ -133,17 +133,17 @@ def _measure(results: Results, console: Console, directory: Path) -> None:
 
 
 def _chosen(names: str | None) -> list[str]:
-    """The contestants that are asked for. Their names have commas in them, so a prefix will do."""
+    """The contestants that are asked for; "zpager" is both of its modes."""
     if names is None:
         return list(CONTESTANTS)
-    wanted = [name.strip() for name in names.split(";" if ";" in names else ",")]
-    chosen = [
-        name
-        for name in CONTESTANTS
-        if any(name.startswith(one) or name.endswith(one) for one in wanted if one)
-    ]
-    if not chosen:
-        raise click.BadParameter(f"choose of {', '.join(CONTESTANTS)}", param_hint="--contestants")
+    wanted = {name.strip() for name in names.split(";")}
+    chosen = [name for name in CONTESTANTS if name in wanted or name.partition(",")[0] in wanted]
+    unknown = wanted - set(chosen) - {name.partition(",")[0] for name in chosen}
+    if unknown:
+        raise click.BadParameter(
+            f"no contestant is called {', '.join(sorted(unknown))}; there are {'; '.join(CONTESTANTS)}",
+            param_hint="--contestants",
+        )
     return chosen
 
 

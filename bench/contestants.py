@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.machine import cgroup, swap_file, zram, zswap
+from bench.machine import cgroup, swap_file, vm, zram, zswap
 from bench.machine.keeper import Keeper
 from bench.machine.survey import why_not_cgroup, why_not_swap
 from bench.sizes import Sizes
@@ -121,6 +121,16 @@ def _with_zswap(surroundings: Surroundings, limit_bytes: int) -> Iterator[Place]
 
 
 @contextmanager
+def _with_zswap_by_single_pages(surroundings: Surroundings, limit_bytes: int) -> Iterator[Place]:
+    """As many set it who use zswap: without readahead, which is meant for disks."""
+    with (
+        vm.set_page_cluster(surroundings.keeper, 0),
+        _with_zswap(surroundings, limit_bytes) as place,
+    ):
+        yield replace(place, note=f"{place.note}, page-cluster=0")
+
+
+@contextmanager
 def _with_zram(surroundings: Surroundings, limit_bytes: int) -> Iterator[Place]:
     with (
         zram.made(surroundings.keeper, swap_bytes(surroundings.sizes)) as device,
@@ -197,6 +207,16 @@ CONTESTANTS: dict[str, Contestant] = {
             name="zswap",
             store="kernel",
             place=_with_zswap,
+            why_not=_why_not_zswap,
+            has_pool=True,
+            pool_limit_bytes=_zswap_pool_limit_bytes,
+            is_kernel=True,
+            needs_swap_file=True,
+        ),
+        Contestant(
+            name="zswap, no readahead",
+            store="kernel",
+            place=_with_zswap_by_single_pages,
             why_not=_why_not_zswap,
             has_pool=True,
             pool_limit_bytes=_zswap_pool_limit_bytes,

@@ -52,6 +52,8 @@ class Outcome:
     device_written_pages: int
     resident_growth_bytes: int
     """The highest growth of the process's resident memory, as the kernel counts it."""
+    is_whole: bool = False
+    """Whether the programme came to its end, where all data is checked."""
     wrong: list[str]
     """What was read and was not what it must be; empty if every byte was right."""
     others_share: float = 0.0

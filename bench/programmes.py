@@ -6,9 +6,11 @@ touches the store's memory, so that a pager with faults="signal" is admissible.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from functools import partial
 from typing import Protocol
 
@@ -52,6 +54,7 @@ class Record:
         self.wrong: list[str] = []
         self.filled: Counters | None = None
         self.last: Counters | None = None
+        self._is_whole = False
         self._peak = ResidentPeak()
 
     def time(
@@ -64,15 +67,27 @@ class Record:
         end, cpu_end = time.perf_counter_ns(), time.process_time_ns()
         self.us[workload] = (end - start) / 1000 / count
         self.cpu_us[workload] = (cpu_end - cpu_start) / 1000 / count
-        self.misses[workload] = (counters().misses - before.misses) / count
+        after = counters()
+        self.misses[workload] = (after.misses - before.misses) / count
+        self.filled, self.last = self.filled or after, after
+        self.tell()
+
+    def tell(self) -> None:
+        """Print what there is by now: a run that is killed in a later workload has been good for these."""
+        print(json.dumps(asdict(self.outcome())), flush=True)
 
     def expect(self, what: str, is_right: bool) -> None:
         """Note that something is not what it must be."""
         if not is_right:
             self.wrong.append(what)
 
+    def end(self) -> None:
+        """Everything is done and checked."""
+        self._is_whole = True
+        self.tell()
+
     def outcome(self) -> Outcome:
-        """All of it, when the programme is over."""
+        """What there is by now."""
         assert self.filled is not None
         assert self.last is not None
         return Outcome(
@@ -85,6 +100,7 @@ class Record:
             device_written_pages=self.last.device_written_pages,
             resident_growth_bytes=self._peak.growth_bytes(),
             wrong=self.wrong,
+            is_whole=self._is_whole,
         )
 
 
@@ -140,7 +156,6 @@ class OneTable:
         store = make(self._data.groups, self._item_bytes)
         pages = self._data.groups * PAGES_IN_GROUP
         self._time("fill", pages, counters, lambda: _fill(store, self._data, 0))
-        self.record.filled = self.record.last = counters()
         if self._only_fill:
             return
         sums: list[int] = []
@@ -159,7 +174,7 @@ class OneTable:
                 lambda: store.put(self._writes, self._written_words),
             )
             self._expect("data in the end", _is_all_right(store, self._check, self._data.groups))
-        self.record.last = counters()
+        self.record.end()
 
     def _take(self, workload: str, reads: _Reads, store: Store, counters: Callable[[], Counters]) -> None:
         self._time(workload, len(reads.indices), counters, lambda: reads.take(store))
@@ -219,6 +234,7 @@ class IdleAndBusy:
         busy = make(self._busy.groups, _NUMBER_BYTES)
         _fill(idle, self._idle, 0)
         self.record.filled = self.record.last = counters()
+        self.record.tell()
         if self._only_fill:
             return
         stretch = self._STRETCH_WORDS + self._WRITES_IN_STRETCH + PAGES_IN_GROUP
@@ -232,7 +248,7 @@ class IdleAndBusy:
         self.record.expect(
             "A's data in the end", _read_in_order(idle, self._idle) == _expected_sums(self._idle)
         )
-        self.record.last = counters()
+        self.record.end()
 
     def _work(self, busy: Store) -> None:
         """Load, then by turns read at random, write at random, and read a stretch in order."""

@@ -117,7 +117,7 @@ def remarks(results: Results) -> list[str]:
     found += [f"left out: {name}: {why}" for name, why in results.absent.items()]
     found += [f"left out: {name}, {programme}: {why}" for (name, programme), why in results.left_out.items()]
     found += [
-        f"{name}, {programme}: {times} runs were killed, out of memory in the cgroup, and repeated"
+        f"{name}, {programme}: {times} runs were killed by the kernel, out of memory in the cgroup"
         for (name, programme), times in results.killed.items()
     ]
     found += [f"{name}: {note}" for name, note in results.notes.items()]

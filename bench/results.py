@@ -76,7 +76,7 @@ class Results:
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)
     """A contestant's programmes that were not done, or not to the end, and why."""
     killed: dict[tuple[str, str], int] = field(default_factory=dict)
-    """How many runs the kernel killed for want of memory; they were tried again."""
+    """How many runs the kernel killed for want of memory; each was tried once more."""
     absent: dict[str, str] = field(default_factory=dict)
     """Contestants that do not take part at all, and why."""
     notes: dict[str, str] = field(default_factory=dict)

@@ -30,15 +30,10 @@ from zpager import format_size
 
 _CHECKOUT = Path(__file__).parents[1]
 _RUN_SECONDS_MAX = 300
-_TRIES = 3
 
 
 class RunFailed(Exception):
     """A run came to no end."""
-
-
-class Killed(RunFailed):
-    """The kernel killed it, for want of memory in its cgroup."""
 
 
 def measure(
@@ -112,16 +107,17 @@ class _Runs:
                 self._limits_bytes[name, programme] = found.limit_bytes
 
     def carry_out(self, name: str, programme: str, number: int, only_fill: bool = False) -> Outcome:
-        """Do one; again if the kernel killed it, as it does at times when a cgroup is thoroughly busy.
+        """Do one; once more if the kernel killed it, as it does when reclaim in a cgroup gets nowhere.
 
-        Raises RunFailed.
+        What was measured before it was killed the last time counts. Raises RunFailed if that is nothing.
         """
-        for _ in range(_TRIES - 1):
-            try:
-                return self._carry_out(name, programme, number, only_fill)
-            except Killed:
+        outcome = self._carry_out(name, programme, number, only_fill)
+        if not outcome.is_whole and not only_fill:
+            self._results.count_killed(name, programme)
+            outcome = self._carry_out(name, programme, number, only_fill)
+            if not outcome.is_whole:
                 self._results.count_killed(name, programme)
-        return self._carry_out(name, programme, number, only_fill)
+        return outcome
 
     def _carry_out(self, name: str, programme: str, number: int, only_fill: bool) -> Outcome:
         contestant, sizes, settings = CONTESTANTS[name], self._surroundings.sizes, self._results.settings
@@ -187,14 +183,16 @@ def _run(task: Task, sizes: Sizes) -> Outcome:
         )
     except subprocess.TimeoutExpired:
         raise RunFailed(f"not done within {_RUN_SECONDS_MAX} s") from None
-    if finished.returncode == -signal.SIGKILL:
-        raise Killed("killed by the kernel, out of memory in its cgroup")
-    if finished.returncode:
+    lines = finished.stdout.splitlines()
+    is_killed = finished.returncode == -signal.SIGKILL
+    if is_killed and not lines:
+        raise RunFailed("killed by the kernel while it filled, out of memory in its cgroup")
+    if finished.returncode and not is_killed:
         last_line = finished.stderr.strip().rpartition("\n")[2]
         raise RunFailed(f"ended with exit code {finished.returncode}: {last_line}")
     elapsed, busy, own = (now - then for now, then in zip(_processor_seconds(), before, strict=True))
     share = max(0.0, (busy - own) / elapsed)
-    return replace(Outcome(**json.loads(finished.stdout)), others_share=share)
+    return replace(Outcome(**json.loads(lines[-1])), others_share=share)
 
 
 def _processor_seconds() -> tuple[float, float, float]:

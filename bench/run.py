@@ -1,4 +1,7 @@
-"""One run in a process of its own: `python -m bench.run`, a task as JSON on stdin, an outcome on stdout."""
+"""One run in a process of its own: `python -m bench.run`, a task as JSON on stdin, on stdout an outcome a line.
+
+The last line is the whole of it; those before are what there was after each workload.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from bench.outcome import Task
@@ -71,7 +73,6 @@ def main() -> None:
         # Only now: what was made before is the programme's own, and counts nowhere.
         Path(task.cgroup_processes).write_text(str(os.getpid()), "ascii")
     STORES[task.store](task, sizes, programme)
-    print(json.dumps(asdict(programme.record.outcome())))
 
 
 if __name__ == "__main__":

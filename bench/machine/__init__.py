@@ -4,7 +4,7 @@
 - `keeper`: a process beside this one that undoes what is left if this one dies, whatever kills it;
 - `signals`: SIGTERM and SIGHUP end the benchmark as Ctrl-C does, not in the middle of a way back;
 - `cgroup`: a memory cgroup, of version 1 or 2;
-- `swap_file`, `zram`, `zswap`: what pages are swapped to;
-- `total`: holds a contestant to its RAM, the compressed pool included;
+- `swap_file`, `zram`, `zswap`, `vm`: what pages are swapped to, and how;
+- `watch`: what a cgroup and the pool outside of it hold;
 - `survey`: what is on already, and so is not to be touched.
 """

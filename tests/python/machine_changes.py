@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bench.machine import cgroup, swap_file, zram, zswap  # noqa: E402
+from bench.machine import cgroup, swap_file, vm, zram, zswap  # noqa: E402
 from bench.machine.keeper import Keeper  # noqa: E402
 from bench.machine.signals import Ended, as_exceptions  # noqa: E402
 
@@ -32,6 +32,7 @@ def change(directory: Path, end: str) -> None:
     with Keeper() as keeper, ExitStack() as changes:
         if zswap.why_not() is None:
             changes.enter_context(zswap.turned_on(keeper, 1))
+        changes.enter_context(vm.set_page_cluster(keeper, 1))
         path = changes.enter_context(swap_file.made(keeper, directory, 16 * MIB))
         changes.enter_context(swap_file.turned_on(keeper, path))
         if zram.why_not() is None:

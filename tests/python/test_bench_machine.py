@@ -39,6 +39,7 @@ def machine(directory: Path) -> dict[str, object]:
     assert parent is not None
     return {
         "swap": swaps_on(),
+        "page-cluster": Path("/proc/sys/vm/page-cluster").read_text(),
         "zswap": zswap.parameters(),
         "zram": sorted(path.name for path in Path("/sys/block").glob("zram*")),
         "cgroups": sorted(path.name for path in parent.path.glob("zpager-bench-*")),
@@ -70,7 +71,7 @@ def test_everything_is_undone(end: str, number: signal.Signals | None, disk_dire
     assert process.stdout.readline() == "changed\n", process.communicate()[1]
     if number is not None:
         now = machine(disk_directory)
-        assert all(now[name] != before[name] for name in ("swap", "cgroups", "files"))
+        assert all(now[name] != before[name] for name in ("swap", "page-cluster", "cgroups", "files"))
         process.send_signal(number)
     errors = process.communicate(timeout=PATIENCE_SECONDS)[1]
     if number is signal.SIGKILL:
