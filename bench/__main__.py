@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import report, samples
+from bench import checks, report, samples
 from bench.contestants import CONTESTANTS
 from bench.machine.signals import Ended, as_exceptions
 from bench.programmes import IDLE, OVERFLOW, TABLE
@@ -43,6 +43,7 @@ _PLAIN_WIDTH = 200
     multiple=True,
     help="The programme to do; may be given several times. Default: all.",
 )
+@click.option("--checks/--no-checks", "with_checks", default=True, help="Measure zpager alone, too, or not.")
 @click.option("--pool-limit", help="Of the pagers. Default: zpager's own.")
 @click.option("--eviction", help="Of the pagers. Default: zpager's own.")
 @click.option(
@@ -63,6 +64,7 @@ def main(  # noqa: PLR0917
     seed: int,
     contestant_names: str | None,
     programmes: tuple[str, ...],
+    with_checks: bool,
     pool_limit: str | None,
     eviction: str | None,
     directory: Path | None,
@@ -107,18 +109,24 @@ def main(  # noqa: PLR0917
     with as_exceptions():
         try:
             _measure(results, console, directory or Path(choose_swap_directory(None)))
+            if with_checks:
+                checks.carry_out(results, lambda text: console.print(f"checking: {text}"))
         except Ended as end:
             console.print(f"interrupted by {end}; every setting of the machine is restored")
             sys.exit(end.exit_code)
 
-    for table in (report.times, report.misses, report.ratios, report.held):
-        console.print(table(results))
-    for remark in report.remarks(results):
-        console.print(remark, soft_wrap=True)
+    _show(results, console)
     if json_file:
         json_file.write(results.as_json())
     if results.wrong():
         sys.exit(1)
+
+
+def _show(results: Results, console: Console) -> None:
+    for table in (report.times, report.misses, report.ratios, report.held, report.checked):
+        console.print(table(results))
+    for remark in report.remarks(results):
+        console.print(remark, soft_wrap=True)
 
 
 def _measure(results: Results, console: Console, directory: Path) -> None:

@@ -111,6 +111,18 @@ def held(results: Results) -> RichTable:
     return table
 
 
+def checked(results: Results) -> RichTable:
+    """What was measured of zpager alone."""
+    table = RichTable(title="zpager alone, medians (lowest–highest)")
+    for column in ("", "of", "measured", "target", "", ""):
+        table.add_column(column)
+    for one in results.findings:
+        target = f"{'≥' if one.is_at_least else '≤'} {one.limit:g}"
+        shown = spread(one.values, lambda value: f"{value:.3f}")
+        table.add_row(one.check, one.of, shown, target, "ok" if one.is_met else "MISSED", one.note)
+    return table
+
+
 def remarks(results: Results) -> list[str]:
     """What must be known of these figures."""
     found = results.wrong()
@@ -120,6 +132,7 @@ def remarks(results: Results) -> list[str]:
         f"{name}, {programme}: {times} runs were killed by the kernel, out of memory in the cgroup"
         for (name, programme), times in results.killed.items()
     ]
+    found += [f"left out: {check}: {why}" for check, why in results.not_checked.items()]
     found += [f"{name}: {note}" for name, note in results.notes.items()]
     busiest = max(
         (one.others_share for rounds in results.outcomes.values() for one in rounds.values()), default=0.0

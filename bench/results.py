@@ -67,6 +67,26 @@ class Settings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was measured of zpager alone."""
+
+    check: str
+    of: str
+    """The mode, or the kind of data."""
+    values: list[float]
+    limit: float
+    """What the median should be at most, or at least."""
+    is_at_least: bool = False
+    note: str = ""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it is as it should be."""
+        value = median(self.values)
+        return value >= self.limit if self.is_at_least else value <= self.limit
+
+
 @dataclass(slots=True)
 class Results:
     """Outcomes by contestant, programme and round, and what was left out."""
@@ -81,6 +101,10 @@ class Results:
     """Contestants that do not take part at all, and why."""
     notes: dict[str, str] = field(default_factory=dict)
     """How contestants were set."""
+
+    findings: list[Finding] = field(default_factory=list)
+    not_checked: dict[str, str] = field(default_factory=dict)
+    """Checks that were left out, and why."""
 
     def add(self, contestant: str, programme: str, number: int, outcome: Outcome) -> None:
         """Keep the outcome of a round."""
@@ -167,6 +191,8 @@ class Results:
                 for (name, programme), times in self.killed.items()
             ],
             "notes": self.notes,
+            "not_checked": self.not_checked,
+            "findings": [asdict(one) for one in self.findings],
         }
         lines = ",\n    ".join(runs)
         return f'{json.dumps(head, indent=2)[:-2]},\n  "runs": [\n    {lines}\n  ]\n}}\n'
@@ -179,6 +205,8 @@ class Results:
         for name in ("contestants", "programmes"):
             settings[name] = tuple(settings[name])
         results = cls(Settings(**settings), absent=document["absent"], notes=document["notes"])
+        results.not_checked = document["not_checked"]
+        results.findings = [Finding(**one) for one in document["findings"]]
         for one in document["left_out"]:
             results.left_out[one["contestant"], one["programme"]] = one["why"]
         for one in document["killed"]:

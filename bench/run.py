@@ -1,4 +1,4 @@
-"""One run in a process of its own: `python -m bench.run`, a task as JSON on stdin, on stdout an outcome a line.
+"""One run in a process of its own: `python -m bench.run`, a task as JSON on stdin, outcomes on stdout.
 
 The last line is the whole of it; those before are what there was after each workload.
 """

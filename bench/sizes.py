@@ -16,7 +16,7 @@ class Sizes:
     table_groups: int
     overflow_groups: int
     idle_groups: tuple[int, int]
-    """A's and B's."""
+    """A's and B's. B's are a third more than RAM, as in the demo: without A it would have to swap, too."""
     real_groups: int
     """Of each kind of real data."""
     accesses: int
@@ -32,7 +32,7 @@ FULL = Sizes(
     total_bytes=512 * _MIB,
     table_groups=256,
     overflow_groups=768,
-    idle_groups=(256, 96),
+    idle_groups=(256, 170),
     real_groups=192,
     accesses=200_000,
 )
@@ -41,7 +41,7 @@ QUICK = Sizes(
     total_bytes=48 * _MIB,
     table_groups=24,
     overflow_groups=40,
-    idle_groups=(20, 8),
+    idle_groups=(20, 16),
     real_groups=16,
     accesses=500,
 )
