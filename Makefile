@@ -28,7 +28,7 @@ $(VENV)/built: $(VENV)/made $(RUST_SOURCES)
 demo: setup ## Run the RFC's contest on this machine's memory: about a minute
 	$(BIN)/zpager demo
 
-bench: $(VENV)/bench ## Measure zpager beside the kernel's swap and others: 25 minutes; as root for all of it
+bench: $(VENV)/bench ## Measure zpager beside the kernel's swap and others: 50 minutes; as root for all of it
 	$(BIN)/python -m bench $(BENCH)
 
 $(VENV)/bench: $(VENV)/built

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import checks, report, samples
+from bench import checks, plots, report, samples
 from bench.contestants import CONTESTANTS
 from bench.machine.signals import Ended, as_exceptions
 from bench.programmes import IDLE, OVERFLOW, TABLE
@@ -58,6 +58,13 @@ _PLAIN_WIDTH = 200
     type=click.File("w", encoding="utf-8", lazy=False),
     help="Write all rounds here.",
 )
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the ratios here, as SVG.")
+@click.option(
+    "--from",
+    "earlier",
+    type=click.File("r", encoding="utf-8"),
+    help="Measure nothing: show and draw the results of an earlier --json.",
+)
 def main(  # noqa: PLR0917
     rounds: int,
     quick: bool,
@@ -69,57 +76,93 @@ def main(  # noqa: PLR0917
     eviction: str | None,
     directory: Path | None,
     json_file: TextIO | None,
+    plot: Path | None,
+    earlier: TextIO | None,
 ) -> None:
     """Measure zpager beside the kernel's swap and others, with the same RAM for each.
 
     The kernel's contestants need root. Every setting of the machine that is changed is restored. The exit
     code is 1 if a byte was wrong; a missed target is shown, and is no failure.
     """
-    sizes = QUICK if quick else FULL
+    # Not as narrow as a file or a pipe would make it.
+    console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
+    if earlier:
+        results = Results.from_json(earlier.read())
+    else:
+        results = _planned(
+            rounds=1 if quick else rounds,
+            quick=quick,
+            seed=seed,
+            contestant_names=contestant_names,
+            programmes=programmes,
+            options=_options(pool_limit, eviction),
+        )
+        _announce(results, console)
+        with as_exceptions():
+            try:
+                _measure(results, console, directory or Path(choose_swap_directory(None)))
+                if with_checks:
+                    checks.carry_out(results, lambda text: console.print(f"checking: {text}"))
+            except Ended as end:
+                console.print(f"interrupted by {end}; every setting of the machine is restored")
+                if json_file:
+                    json_file.write(results.as_json())
+                sys.exit(end.exit_code)
+    _show(results, console)
+    if json_file:
+        json_file.write(results.as_json())
+    if plot:
+        plots.save(results, plot)
+    if results.wrong():
+        sys.exit(1)
+
+
+def _options(pool_limit: str | None, eviction: str | None) -> dict[str, str]:
+    given = {"pool_limit": pool_limit, "eviction": eviction}
+    return {name: value for name, value in given.items() if value}
+
+
+def _planned(
+    *,
+    rounds: int,
+    quick: bool,
+    seed: int,
+    contestant_names: str | None,
+    programmes: tuple[str, ...],
+    options: dict[str, str],
+) -> Results:
+    """Who takes part in what, and who does not, and why."""
     chosen = _chosen(contestant_names)
     absent = {name: why for name in chosen if (why := CONTESTANTS[name].why_not())}
-    given = {"pool_limit": pool_limit, "eviction": eviction}
     settings = Settings.here(
-        sizes=sizes,
-        rounds=1 if quick else rounds,
+        sizes=QUICK if quick else FULL,
+        rounds=rounds,
         seed=seed,
         quick=quick,
         contestants=tuple(name for name in chosen if name not in absent),
         programmes=tuple(dict.fromkeys(programmes)) or _PROGRAMMES,
-        options={name: value for name, value in given.items() if value},
+        options=options,
     )
     results = Results(settings, absent=absent)
     for name in settings.contestants:
         for programme, why in CONTESTANTS[name].cannot.items():
             if programme in settings.programmes:
                 results.left_out[name, programme] = why
+    return results
 
-    # Not as narrow as a file or a pipe would make it.
-    console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
+
+def _announce(results: Results, console: Console) -> None:
+    settings = results.settings
     console.print(
-        f"{format_size(sizes.total_bytes)} of RAM for each, {settings.rounds} rounds, seed {seed}; "
-        f"{settings.machine}"
+        f"{format_size(settings.sizes['total_bytes'])} of RAM for each, {settings.rounds} rounds, "
+        f"seed {settings.seed}; {settings.machine}"
     )
-    if quick:
+    if settings.quick:
         console.print("quick: too small and too short for the figures to mean anything")
-    for name, why in absent.items():
+    for name, why in results.absent.items():
         console.print(f"left out: {name}: {why}")
     if not settings.contestants:
         raise click.ClickException("nobody is left to be measured")
-    with as_exceptions():
-        try:
-            _measure(results, console, directory or Path(choose_swap_directory(None)))
-            if with_checks:
-                checks.carry_out(results, lambda text: console.print(f"checking: {text}"))
-        except Ended as end:
-            console.print(f"interrupted by {end}; every setting of the machine is restored")
-            sys.exit(end.exit_code)
-
-    _show(results, console)
-    if json_file:
-        json_file.write(results.as_json())
-    if results.wrong():
-        sys.exit(1)
 
 
 def _show(results: Results, console: Console) -> None:

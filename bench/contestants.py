@@ -20,6 +20,7 @@ from zpager import _core, format_size
 # A little more than the data, for what the kernel rounds up; half of it used is not yet full to the kernel.
 _SWAP_PER_DATA = 1.25
 _POOL_SHARE = 0.5
+_ROUNDS_OF_OTHERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Contestant:
     """Whether it compresses into a pool that its cgroup may not count."""
     pool_limit_bytes: Callable[[Sizes], int] | None = None
     """What the pool is limited to, by itself; None: it is not."""
+    rounds_max: int | None = None
+    """So many rounds are enough, for one that zpager's targets do not speak of."""
     is_kernel: bool = False
     """Whether it is one of those that zpager is compared with."""
     needs_swap_file: bool = False
@@ -234,6 +237,7 @@ CONTESTANTS: dict[str, Contestant] = {
         Contestant(
             name="swap",
             store="kernel",
+            accesses_max=50_000,
             place=_with_swap,
             why_not=why_not_swap,
             is_kernel=True,
@@ -245,6 +249,7 @@ CONTESTANTS: dict[str, Contestant] = {
             place=_limited,
             why_not=why_not_cgroup,
             accesses_max=2_000,
+            rounds_max=_ROUNDS_OF_OTHERS,
         ),
         Contestant(
             name="blosc2",
@@ -256,6 +261,7 @@ CONTESTANTS: dict[str, Contestant] = {
                 "matrix": "blosc2's arrays in memory have no disk behind them",
             },
             accesses_max=5_000,
+            rounds_max=_ROUNDS_OF_OTHERS,
         ),
         Contestant(
             name="zict",
@@ -264,6 +270,7 @@ CONTESTANTS: dict[str, Contestant] = {
             why_not=_why_not_package("zict"),
             cannot={"idle": "two sets of data would be two buffers, each with a limit of its own"},
             accesses_max=500,
+            rounds_max=_ROUNDS_OF_OTHERS,
         ),
     )
 }

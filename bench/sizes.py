@@ -21,6 +21,8 @@ class Sizes:
     """Of each kind of real data."""
     accesses: int
     """Of each kind of random access."""
+    overflow_accesses: int
+    """The same where most of them wait for the disk."""
 
     @property
     def groups_max(self) -> int:
@@ -35,6 +37,7 @@ FULL = Sizes(
     idle_groups=(256, 170),
     real_groups=192,
     accesses=200_000,
+    overflow_accesses=50_000,
 )
 # Large enough for every mechanism to be at work, too small and too short for the figures to mean anything.
 QUICK = Sizes(
@@ -44,4 +47,5 @@ QUICK = Sizes(
     idle_groups=(20, 16),
     real_groups=16,
     accesses=500,
+    overflow_accesses=500,
 )
