@@ -29,7 +29,8 @@ demo: setup ## Run the RFC's contest on this machine's memory: about a minute
 	$(BIN)/zpager demo
 
 bench: $(VENV)/bench ## Measure zpager beside the kernel's swap and others: 50 minutes; as root for all of it
-	$(BIN)/python -m bench $(BENCH)
+	mkdir -p docs/bench
+	$(BIN)/python -m bench --json docs/bench/results.json --plot docs/bench/ratios.svg
 
 $(VENV)/bench: $(VENV)/built
 	$(BIN)/pip install --quiet --group bench

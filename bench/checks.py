@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,13 @@ _PASSES = 15
 _ARRAY_BYTES = 32 * _MIB
 _FAULTS_RAM_BYTES = 64 * _MIB
 _FAULTS_MAX = 2000
+_MakeArray: TypeAlias = Callable[[int], NDArray[np.float64]]
 _MODES: tuple[Literal["signal", "thread"], ...] = ("signal", "thread")
 
 IMPORT = "import zpager, s"
 NO_PRESSURE = "no pressure, ÷ plain memory"
 FIRST_TOUCH = "no pressure, first touch, ÷ plain memory"
+_SMALL_PAGES, _NUMPYS = "in 4 KiB pages", "numpy's own, in huge pages where it can"
 REFAULT = "fault of a page in the swap cache, ÷ bare fault"
 DENSITY = "data in the same pool, ÷ the kernel's"
 
@@ -54,8 +57,9 @@ def carry_out(results: Results, progress: Callable[[str], None]) -> None:
         if f"zpager, {mode}" not in results.settings.contestants:
             continue
         progress(f"no pressure, {mode}")
-        passes, first = _no_pressure(mode, 2 if quick else _PASSES)
-        found += [_finding(NO_PRESSURE, mode, passes), _finding(FIRST_TOUCH, mode, first)]
+        for plain, make in ((_SMALL_PAGES, _in_small_pages), (_NUMPYS, np.empty)):
+            passes, first = _no_pressure(mode, make, 2 if quick else _PASSES)
+            found += [_finding(NO_PRESSURE, mode, passes, plain), _finding(FIRST_TOUCH, mode, first, plain)]
         if bare is not None:
             progress(f"fault in the swap cache, {mode}")
             fault_us = _swap_cache_fault_us(mode)
@@ -112,10 +116,18 @@ def _bare_us(cargo: str) -> dict[str, float]:
     return {mode: median(run[mode] for run in runs) for mode in _MODES}
 
 
-def _no_pressure(mode: Literal["signal", "thread"], passes: int) -> tuple[list[float], list[float]]:
-    """Passes over touched arrays, and first passes, each as a ratio to plain numpy's of the same moment."""
+def _in_small_pages(count: int) -> NDArray[np.float64]:
+    memory = mmap.mmap(-1, count * 8, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, np.float64)
 
-    def arrays(make: Callable[[int], NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+
+def _no_pressure(
+    mode: Literal["signal", "thread"], make_plain: _MakeArray, passes: int
+) -> tuple[list[float], list[float]]:
+    """Passes over touched arrays, and first passes, each as a ratio to plain memory's of the same moment."""
+
+    def arrays(make: _MakeArray) -> list[NDArray[np.float64]]:
         return [make(_ARRAY_BYTES // 8) for _ in range(3)]
 
     touched, first = [], []
@@ -124,14 +136,14 @@ def _no_pressure(mode: Literal["signal", "thread"], passes: int) -> tuple[list[f
         def managed(count: int) -> NDArray[np.float64]:
             return pager.empty(count)
 
-        ours, plain = arrays(managed), arrays(np.empty)
+        ours, plain = arrays(managed), arrays(make_plain)
         _pass(ours)
         _pass(plain)
         for _ in range(passes):
             touched.append(_timed(lambda: _pass(ours)) / _timed(lambda: _pass(plain)))
         for _ in range(passes):
             fresh_ours = _timed(lambda: _pass(arrays(managed)))
-            first.append(fresh_ours / _timed(lambda: _pass(arrays(np.empty))))
+            first.append(fresh_ours / _timed(lambda: _pass(arrays(make_plain))))
         ours.clear()
     return touched, first
 
