@@ -20,9 +20,9 @@ class Task:
     """How many random accesses of each kind."""
     seed: int
     directory: str
-    """Where files are made."""
-    samples: str
-    """Where the samples of real data are."""
+    """On a disk, where a pager has its swap file."""
+    scratch: str
+    """The same, where samples of real data are, and where a run may leave files: they are removed for it."""
     only_fill: bool = False
     """To see how the data compresses."""
     options: dict[str, Any] = field(default_factory=dict)

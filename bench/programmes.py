@@ -287,11 +287,11 @@ def prepare(task: Task, sizes: Sizes) -> Programme:
     """Make a programme ready."""
     if task.programme == IDLE:
         idle_groups, busy_groups = sizes.idle_groups
-        idle = samples.load(task.samples, IDLE_KIND.name, idle_groups)
+        idle = samples.load(task.scratch, IDLE_KIND.name, idle_groups)
         return IdleAndBusy(idle, Table(busy_groups, task.seed), task)
     if task.programme in samples.KINDS:
         kind = samples.KINDS[task.programme]
-        sample = samples.load(task.samples, kind.name, sizes.real_groups)
+        sample = samples.load(task.scratch, kind.name, sizes.real_groups)
         return OneTable(sample, task, f"{kind.name}: ", kind.item_bytes, is_whole=False)
     if task.programme == OVERFLOW:
         data = Table(sizes.overflow_groups, task.seed)

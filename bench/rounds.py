@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from bench import samples
 from bench.contestants import CONTESTANTS, Surroundings, swap_bytes
 from bench.machine import swap_file
 from bench.machine.keeper import Keeper
+from bench.machine.steps import Step
 from bench.machine.watch import Watch
 from bench.outcome import Outcome, Task
 from bench.programmes import OVERFLOW, data_groups, kinds_of
@@ -42,9 +42,12 @@ def measure(
 ) -> None:
     """Do all rounds and put the outcomes into `results`; what is left out, and why, is there already."""
     settings = results.settings
-    with _surroundings(results, sizes, directory) as surroundings, TemporaryDirectory(dir=directory) as made:
-        samples.make_all(Path(made), settings.seed, kinds_of(settings.programmes))
-        runs = _Runs(results, surroundings, made)
+    with (
+        _surroundings(results, sizes, directory) as surroundings,
+        _scratch_directory(surroundings) as scratch,
+    ):
+        samples.make_all(scratch, settings.seed, kinds_of(settings.programmes))
+        runs = _Runs(results, surroundings, scratch)
         runs.divide(progress)
         turns = [
             (number, programme, name)
@@ -66,8 +69,8 @@ def measure(
 class _Runs:
     """Carries out runs one by one."""
 
-    def __init__(self, results: Results, surroundings: Surroundings, samples_directory: str) -> None:
-        self._results, self._surroundings, self._samples = results, surroundings, samples_directory
+    def __init__(self, results: Results, surroundings: Surroundings, scratch: Path) -> None:
+        self._results, self._surroundings, self._scratch = results, surroundings, scratch
         self._limits_bytes: dict[tuple[str, str], int] = {}
 
     def divide(self, progress: Callable[[str, int, int], None]) -> None:
@@ -132,7 +135,7 @@ class _Runs:
             seed=settings.seed + number,
             directory=str(self._surroundings.directory),
             only_fill=only_fill,
-            samples=self._samples,
+            scratch=str(self._scratch),
             options=dict(contestant.options) | (settings.options if contestant.store == "pager" else {}),
         )
         limit_bytes = self._limits_bytes.get((name, programme), sizes.total_bytes)
@@ -173,6 +176,15 @@ def _surroundings(results: Results, sizes: Sizes, directory: Path) -> Iterator[S
                 yield Surroundings(keeper, sizes, directory, path)
         else:
             yield Surroundings(keeper, sizes, directory, None)
+
+
+@contextmanager
+def _scratch_directory(surroundings: Surroundings) -> Iterator[Path]:
+    """For samples and for what runs leave behind that are killed."""
+    path = surroundings.directory / f"zpager-bench-{os.getpid()}"
+    with surroundings.keeper.undone(Step("remove directory", str(path))):
+        path.mkdir()
+        yield path
 
 
 def _run(task: Task, sizes: Sizes) -> Outcome:

@@ -37,7 +37,7 @@ def _kernel(task: Task, _sizes: Sizes, use: Use) -> None:
 def _mapped_file(task: Task, _sizes: Sizes, use: Use) -> None:
     from bench.stores import kernel  # noqa: PLC0415
 
-    kernel.run_on_file(task.directory, use)
+    kernel.run_on_file(task.scratch, use)
 
 
 def _blosc2(_task: Task, _sizes: Sizes, use: Use) -> None:
@@ -49,7 +49,7 @@ def _blosc2(_task: Task, _sizes: Sizes, use: Use) -> None:
 def _spill_buffer(task: Task, _sizes: Sizes, use: Use) -> None:
     from bench.stores import spill_buffer  # noqa: PLC0415
 
-    spill_buffer.run(task.total_bytes, task.directory, use)
+    spill_buffer.run(task.total_bytes, task.scratch, use)
 
 
 # Imported when it is needed, so that a contestant's packages cost nobody else memory.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -75,6 +76,12 @@ def _remove_file(step: Step) -> None:
     Path(step.path).unlink(missing_ok=True)
 
 
+def _remove_directory(step: Step) -> None:
+    """With everything in it."""
+    if Path(step.path).exists():
+        shutil.rmtree(step.path)
+
+
 def _remove_cgroup(step: Step) -> None:
     """Kill what runs in it, which are processes of this benchmark, and remove it."""
     path = Path(step.path)
@@ -111,6 +118,7 @@ ACTIONS: dict[str, Callable[[Step], None]] = {
     "write": _write,
     "swap off": _swap_off,
     "remove file": _remove_file,
+    "remove directory": _remove_directory,
     "remove cgroup": _remove_cgroup,
     "remove zram": _remove_zram,
 }

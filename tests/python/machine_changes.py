@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.machine import cgroup, swap_file, vm, zram, zswap  # noqa: E402
 from bench.machine.keeper import Keeper  # noqa: E402
 from bench.machine.signals import Ended, as_exceptions  # noqa: E402
+from bench.machine.steps import Step  # noqa: E402
 
 MIB = 1 << 20
 
@@ -33,6 +35,10 @@ def change(directory: Path, end: str) -> None:
         if zswap.why_not() is None:
             changes.enter_context(zswap.turned_on(keeper, 1))
         changes.enter_context(vm.set_page_cluster(keeper, 1))
+        scratch = directory / f"zpager-bench-{os.getpid()}"
+        changes.enter_context(keeper.undone(Step("remove directory", str(scratch))))
+        scratch.mkdir()
+        (scratch / "left behind").touch()
         path = changes.enter_context(swap_file.made(keeper, directory, 16 * MIB))
         changes.enter_context(swap_file.turned_on(keeper, path))
         if zram.why_not() is None:
