@@ -28,8 +28,13 @@ $(VENV)/built: $(VENV)/made $(RUST_SOURCES)
 demo: setup ## Run the RFC's contest on this machine's memory: about a minute
 	$(BIN)/zpager demo
 
-bench: setup ## Measure faults, sequential and random access
-	$(BIN)/python -m bench
+bench: $(VENV)/bench ## Measure zpager beside the kernel's swap and others: 50 minutes; as root for all of it
+	mkdir -p docs/bench
+	$(BIN)/python -m bench --json docs/bench/results.json --plot docs/bench/ratios.svg
+
+$(VENV)/bench: $(VENV)/built
+	$(BIN)/pip install --quiet --group bench
+	touch $@
 
 eviction: setup ## Measure policies, pool limits and mechanisms for docs/eviction.md: 25 minutes
 	$(BIN)/python -m bench.eviction

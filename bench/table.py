@@ -34,7 +34,6 @@ class Table:
         self.groups = groups
         random = np.random.default_rng(seed)
         self._patterns = np.stack([_pattern(random) for _ in range(_PATTERNS)])
-        self._scratch = np.zeros(GROUP_WORDS, np.int64)
 
     @property
     def words(self) -> int:
@@ -46,9 +45,9 @@ class Table:
         """Its length in pages."""
         return self.groups * PAGES_IN_GROUP
 
-    def write_group(self, group: int, to: Words) -> None:
-        """Make a group in `to`, in one pass, without anything in between."""
-        np.add(self._patterns[group % _PATTERNS], group << _GROUP_SHIFT, out=to)
+    def write_group(self, group: int, to: Words, version: int = 0) -> None:
+        """Make a group in `to`, in one pass, without anything in between; `version` is added to each word."""
+        np.add(self._patterns[group % _PATTERNS], (group << _GROUP_SHIFT) + version, out=to)
 
     def first_words_sum(self, group: int) -> int:
         """What the first words of a group's pages add up to."""
@@ -56,23 +55,11 @@ class Table:
             group << _GROUP_SHIFT
         )
 
-    def at(self, indices: Words) -> Words:
+    def at(self, indices: Words, version: int = 0) -> Words:
         """The words at `indices` of the table."""
         groups = indices // GROUP_WORDS
         found: Words = self._patterns[groups % _PATTERNS, indices % GROUP_WORDS]
-        return found + (groups << _GROUP_SHIFT)
-
-    def is_right(self, table: Words, changed: Words) -> bool:
-        """Whether every byte of `table` is what it must be, the words at the sorted indices `changed` being
-        inverted in their lowest bit."""
-        for group in range(self.groups):
-            start = group * GROUP_WORDS
-            self.write_group(group, self._scratch)
-            first, last = np.searchsorted(changed, (start, start + GROUP_WORDS))
-            self._scratch[changed[first:last] - start] ^= 1
-            if not np.array_equal(self._scratch, table[start : start + GROUP_WORDS]):
-                return False
-        return True
+        return found + ((groups << _GROUP_SHIFT) + version)
 
 
 def _pattern(random: np.random.Generator) -> Words:
