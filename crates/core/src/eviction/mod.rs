@@ -55,6 +55,12 @@ pub fn is_full(core: &Core) -> bool {
     arena.in_use() + headroom_frames(core) > arena.limit()
 }
 
+/// Whether eviction has begun or soon will.
+pub fn is_almost_full(core: &Core) -> bool {
+    let arena = core.frontswap.zcache.pool.arena();
+    arena.in_use() + 4 * headroom_frames(core) > arena.limit()
+}
+
 /// Whether zcache can take a page more, now or after it has made room.
 pub fn has_room(core: &Core) -> bool {
     core.config.eviction != EvictionKind::None || !is_full(core)
