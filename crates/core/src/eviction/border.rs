@@ -1,12 +1,12 @@
 //! The border between resident pages and pool, and how it finds its place: where the next frame
 //! saves as much time on either side.
 //!
-//! A page's shadow tells how many pages have left since it did: resident memory, or the pool. A
-//! refault that came so soon that a little more room would have kept the page is what that side
-//! would have saved: for resident memory the whole fault, for the pool a read from the device but
-//! for the decompression. After so many refaults the border moves a step to where more was missed
-//! (the idea of mm/workingset.c's refault distance, and of ghost lists as in ARC, with what each
-//! miss costs measured).
+//! A page's shadow tells how many pages have left since it did: resident memory, or the pool. With
+//! so much more room it would still be there, which would have saved that side the whole fault, or
+//! for the pool a read from the device but for the decompression. After so many refaults the border
+//! moves a step to where a frame more would have saved more (the idea of mm/workingset.c's refault
+//! distance, and of ghost lists as in ARC, with what each miss costs measured). Where a little more
+//! room would save nothing, much more may: the best of a few widths counts, for each of its frames.
 //!
 //! The two directions are not alike. A pool that is too small costs reads from the device at once, so
 //! it grows fast, each step twice as wide as the last. What a smaller pool costs shows only when its
@@ -19,11 +19,12 @@ use crate::reclaim::shadow::{self, Left};
 
 /// Refaults between two steps.
 const REFAULTS_PER_STEP: u32 = 256;
-/// The narrowest step, the widest, and the little more room that refaults are judged by, are such parts
-/// of RAM.
+/// The narrowest step and the widest are such parts of RAM.
 const NARROW_ONE_IN: u32 = 64;
 const WIDE_ONE_IN: u32 = 16;
+/// So much more room would have kept a page: such a part of RAM, twice that, and so on.
 const REACH_ONE_IN: u32 = 16;
+const REACHES: usize = 4;
 /// One side must have missed so much more than the other for a step.
 const ADVANTAGE: f32 = 1.2;
 /// The pool shrinks only if the time of faults that this would have saved is such a part of all.
@@ -44,13 +45,34 @@ pub enum Found {
     Device,
 }
 
+/// What would have been saved by one reach more room, by two, by four, and so on, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Missed([f32; REACHES]);
+
+impl Missed {
+    /// A page was missed that so many frames more would have kept.
+    fn add(&mut self, frames: f32, reach_frames: f32, us: f32) {
+        for (width, missed_us) in self.0.iter_mut().enumerate() {
+            if frames <= reach_frames * (1 << width) as f32 {
+                *missed_us += us;
+            }
+        }
+    }
+
+    /// The most that one reach of frames would have saved.
+    fn best_us(&self) -> f32 {
+        let for_one = self.0.iter().enumerate().map(|(width, missed_us)| missed_us / (1 << width) as f32);
+        for_one.fold(0.0, f32::max)
+    }
+}
+
 /// See the module's description.
 pub struct Border {
     limit_frames: u32,
     /// Mean times of a fault, by where it found its page.
     cost_us: [f32; 2],
-    resident_missed_us: f32,
-    pool_missed_us: f32,
+    resident_missed: Missed,
+    pool_missed: Missed,
     /// What all refaults have cost.
     spent_us: f32,
     refaults: u32,
@@ -70,8 +92,8 @@ impl Border {
             limit_frames: ram_frames / 2,
             // A decompression, and a read of a page from a common disk.
             cost_us: [5.0, 80.0],
-            resident_missed_us: 0.0,
-            pool_missed_us: 0.0,
+            resident_missed: Missed::default(),
+            pool_missed: Missed::default(),
             spent_us: 0.0,
             refaults: 0,
             grown_frames: 0,
@@ -89,7 +111,7 @@ impl Border {
 
 /// A page came back: what its shadow says, where it was found, how long that took.
 pub fn refaulted(core: &mut Core, shadow: u32, found: Found, took_us: u64) {
-    let reach_frames = core.config.ram_frames / REACH_ONE_IN;
+    let reach_frames = (core.config.ram_frames / REACH_ONE_IN) as f32;
     let pool = &core.frontswap.zcache.pool;
     let pages_per_frame = pool.zpage_count() as f32 / pool.arena().in_use().max(1) as f32;
     let distance = shadow::distance(core, shadow) as f32;
@@ -98,39 +120,30 @@ pub fn refaulted(core: &mut Core, shadow: u32, found: Found, took_us: u64) {
     *cost_us += (took_us as f32 - *cost_us) * COST_WEIGHT;
     border.spent_us += *cost_us;
     match shadow::left(shadow) {
-        Left::Resident if distance <= reach_frames as f32 => border.resident_missed_us += *cost_us,
-        Left::Pool if distance <= reach_frames as f32 * pages_per_frame => {
+        Left::Resident => border.resident_missed.add(distance, reach_frames, *cost_us),
+        Left::Pool => {
             let [zcache_us, device_us] = border.cost_us;
-            border.pool_missed_us += (device_us - zcache_us).max(0.0);
+            let saved_us = (device_us - zcache_us).max(0.0);
+            border.pool_missed.add(distance / pages_per_frame, reach_frames, saved_us);
         }
-        Left::Resident | Left::Pool => {}
     }
     border.refaults += 1;
     if border.refaults < REFAULTS_PER_STEP {
         return;
     }
-    // A limit that is not reached keeps nothing from resident pages.
+    // A pool that has not filled its last step yet says nothing of the next one.
     let is_reached = eviction::is_almost_full(core);
-    let before_frames = core.border.limit_frames;
     core.border.step(core.config.ram_frames, is_reached);
-    // What left before there was so much more room would not leave now: it is no more a miss.
-    let limit_frames = core.border.limit_frames;
-    let moved_frames = limit_frames.abs_diff(before_frames);
-    if limit_frames > before_frames {
-        core.pool_evictions += (moved_frames as f32 * pages_per_frame) as u64;
-    } else {
-        core.evictions += u64::from(moved_frames);
-    }
     core.limit_pool();
 }
 
 impl Border {
     fn step(&mut self, ram_frames: u32, is_reached: bool) {
         let narrow = (ram_frames / NARROW_ONE_IN).max(1);
-        let grows = self.pool_missed_us > self.resident_missed_us * ADVANTAGE;
-        let would_shrink = is_reached
-            && self.resident_missed_us > self.pool_missed_us * ADVANTAGE
-            && self.resident_missed_us > self.spent_us * WORTH;
+        let [resident_us, pool_us] = [&self.resident_missed, &self.pool_missed].map(Missed::best_us);
+        let grows = is_reached && pool_us > resident_us * ADVANTAGE;
+        let is_worth_it = resident_us > self.spent_us * WORTH;
+        let would_shrink = is_reached && is_worth_it && resident_us > pool_us * ADVANTAGE;
         self.votes = if would_shrink { self.votes + 1 } else { 0 };
         let shrinks = self.votes >= self.patience;
         if grows {
@@ -149,13 +162,12 @@ impl Border {
             self.has_shrunk = shrinks;
             self.votes = 0;
         }
-        if !grows {
+        if is_reached && !grows {
             self.grown_frames = 0;
         }
         let kept = if grows || shrinks { 0.0 } else { MEMORY };
-        self.pool_missed_us *= kept;
-        self.resident_missed_us *= kept;
-        self.spent_us *= kept;
+        let missed = [&mut self.resident_missed, &mut self.pool_missed].into_iter();
+        missed.flat_map(|missed| &mut missed.0).chain([&mut self.spent_us]).for_each(|us| *us *= kept);
         self.refaults = 0;
     }
 }
@@ -166,7 +178,8 @@ mod tests {
 
     /// What the limit becomes when so much was missed, of a millisecond that all refaults took.
     fn step(border: &mut Border, resident_missed_us: f32, pool_missed_us: f32) -> u32 {
-        (border.resident_missed_us, border.pool_missed_us) = (resident_missed_us, pool_missed_us);
+        border.resident_missed.add(0.0, 400.0, resident_missed_us);
+        border.pool_missed.add(0.0, 400.0, pool_missed_us);
         border.spent_us = 1000.0;
         border.step(6400, true);
         border.limit_frames()
@@ -202,8 +215,21 @@ mod tests {
     #[test]
     fn a_limit_that_is_not_reached_stays() {
         let mut border = Border::new(6400);
-        (border.resident_missed_us, border.spent_us) = (100.0, 100.0);
-        border.step(6400, false);
-        assert_eq!(border.limit_frames(), 3200);
+        for missed_us in [[100.0, 0.0], [0.0, 100.0]] {
+            border.resident_missed.add(0.0, 400.0, missed_us[0]);
+            border.pool_missed.add(0.0, 400.0, missed_us[1]);
+            border.step(6400, false);
+            assert_eq!(border.limit_frames(), 3200);
+        }
+    }
+
+    #[test]
+    fn much_more_room_counts_where_a_little_more_saves_nothing() {
+        let mut missed = Missed::default();
+        missed.add(1000.0, 400.0, 80.0);
+        assert_eq!(missed.0, [0.0, 0.0, 80.0, 80.0]);
+        assert_eq!(missed.best_us(), 20.0);
+        missed.add(100.0, 400.0, 30.0);
+        assert_eq!(missed.best_us(), 30.0);
     }
 }
