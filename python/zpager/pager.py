@@ -72,8 +72,8 @@ class Pager:
       longest ago; `"second-chance"`: the oldest ones most of whose pages were not wanted (zswap's LRU);
       `"sieve"` and `"s3-fifo"`: FIFO queues that sift out early what is wanted once; `"frame-aware"`: of the
       least recently used few those that free the most memory for their pages.
-    - `pool_limit`: how large the pool may grow; a per cent is a share of `ram`. `"auto"` moves the border
-      between resident pages and pool to where the next page frame saves more time.
+    - `pool_limit`: how large the pool may grow; `"auto"` moves the border between resident pages
+      and pool to where the next page frame saves more time; a per cent is a share of `ram`.
     - `reserve`: how much of `ram` is kept for making room. Default: as little as lets eviction always go on.
     - `eviction`: how a full pool makes room. `"intact"`: its coldest frames go to the swap file as they are,
       compressed; `"writeback"`: their pages are decompressed and written at once, as by zswap; `"unuse"`:
@@ -115,7 +115,7 @@ class Pager:
         policy: Policy = DEFAULT_POLICY,
         eviction: Eviction = DEFAULT_EVICTION,
         faults: Faults = "thread",
-        pool_limit: Size | Literal["auto"] = "50%",
+        pool_limit: Size | Literal["auto"] = "auto",
         reserve: Size | None = None,
         swap_dir: str | os.PathLike[str] | None = None,
         shuffle: bool = True,
