@@ -19,6 +19,8 @@ from bench.machine.signals import Ended, as_exceptions  # noqa: E402
 from bench.machine.steps import Step  # noqa: E402
 
 MIB = 1 << 20
+WISH = "ZPAGER_TEST_MACHINE"
+"""The environment variable without which no test changes the machine, and `make test` none of anybody's."""
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from machine_changes import WISH
 
 CHECKOUT = Path(__file__).parents[2]
 sys.path.insert(0, str(CHECKOUT))
@@ -22,8 +23,6 @@ from bench.machine.steps import Step, swaps_on  # noqa: E402
 MIB = 1 << 20
 PATIENCE_SECONDS = 30
 
-# Nobody's machine is changed by `make test` who has not asked for it.
-WISH = "ZPAGER_TEST_MACHINE"
 why_not = survey.why_not_swap() if os.environ.get(WISH) else f"{WISH}=1 lets tests change swap and cgroups"
 needs_swap = pytest.mark.skipif(why_not is not None, reason=f"swap is not touched: {why_not}")
 
