@@ -580,8 +580,10 @@ def test_contest_on_real_memory(faults: str, policy: Policy, tmp_path: Path) -> 
 
 @pytest.mark.userfaultfd
 def test_interrupt_leaves_no_process_behind() -> None:
+    # What a shell runs in the background ignores SIGINT, and so would all that it starts.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     with subprocess.Popen(
-        [sys.executable, "-c", "from zpager.cli import main; main()", "demo", "--ram", "16MiB"],
+        [sys.executable, "-c", f"{heed}; from zpager.cli import main; main()", "demo", "--ram", "16MiB"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
