@@ -192,39 +192,31 @@ def _why_not_package(name: str) -> Callable[[], str | None]:
 CONTESTANTS: dict[str, Contestant] = {
     contestant.name: contestant
     for contestant in (
-        Contestant(
-            name="zpager, signal",
-            store="pager",
-            place=_watched,
-            why_not=_why_not_pager,
-            options={"faults": "signal"},
+        *(
+            Contestant(
+                name=f"zpager, {faults}",
+                store="pager",
+                place=_watched,
+                why_not=_why_not_pager,
+                options={"faults": faults},
+            )
+            for faults in ("signal", "thread")
         ),
-        Contestant(
-            name="zpager, thread",
-            store="pager",
-            place=_watched,
-            why_not=_why_not_pager,
-            options={"faults": "thread"},
-        ),
-        Contestant(
-            name="zswap",
-            store="kernel",
-            place=_with_zswap,
-            why_not=_why_not_zswap,
-            has_pool=True,
-            pool_limit_bytes=_zswap_pool_limit_bytes,
-            is_kernel=True,
-            needs_swap_file=True,
-        ),
-        Contestant(
-            name="zswap, no readahead",
-            store="kernel",
-            place=_with_zswap_by_single_pages,
-            why_not=_why_not_zswap,
-            has_pool=True,
-            pool_limit_bytes=_zswap_pool_limit_bytes,
-            is_kernel=True,
-            needs_swap_file=True,
+        *(
+            Contestant(
+                name=name,
+                store="kernel",
+                place=place,
+                why_not=_why_not_zswap,
+                has_pool=True,
+                pool_limit_bytes=_zswap_pool_limit_bytes,
+                is_kernel=True,
+                needs_swap_file=True,
+            )
+            for name, place in (
+                ("zswap", _with_zswap),
+                ("zswap, no readahead", _with_zswap_by_single_pages),
+            )
         ),
         Contestant(
             name="zram",

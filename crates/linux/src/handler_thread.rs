@@ -2,9 +2,7 @@
 //! pages that are not there wait like any other access, so this is transparent to the program.
 
 use std::fmt;
-use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,46 +11,11 @@ use zpager_core::page::PAGE_BYTES;
 
 use crate::last_words::say;
 use crate::pager::Shared;
+use crate::stop::Stop;
 
 /// How long the thread looks for the next fault before it goes to sleep: less than it takes to
 /// wake it.
 const SPIN: Duration = Duration::from_micros(50);
-
-/// Tells a thread to end.
-#[derive(Clone)]
-pub struct Stop(Arc<OwnedFd>);
-
-impl Stop {
-    pub fn new() -> io::Result<Self> {
-        // SAFETY: makes a new descriptor, or none.
-        let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: just made, and nobody else's.
-        Ok(Stop(Arc::new(unsafe { OwnedFd::from_raw_fd(descriptor) })))
-    }
-
-    pub fn descriptor(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-
-    /// Sleeps until it is told.
-    pub fn wait(&self) {
-        let mut descriptor = libc::pollfd { fd: self.descriptor(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one descriptor that lives as long as this function.
-        while unsafe { libc::poll(&mut descriptor, 1, -1) } <= 0 {}
-    }
-
-    pub fn now(&self) {
-        // SAFETY: writes eight bytes, as an eventfd wants.
-        unsafe {
-            libc::write(self.descriptor(), (&raw const ONE).cast(), size_of::<u64>());
-        }
-    }
-}
-
-static ONE: u64 = 1;
 
 /// Whether any page was poisoned whose contents are not lost.
 static HAS_POISONED: AtomicBool = AtomicBool::new(false);

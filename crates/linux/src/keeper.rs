@@ -9,7 +9,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
-use crate::handler_thread::Stop;
+use crate::stop::Stop;
 use crate::userfaultfd::Userfaultfd;
 
 /// The thread's body. Where the kernel allows no table of its own, the program's descriptors are

@@ -17,6 +17,7 @@ mod last_words;
 mod signal_mode;
 mod signals;
 mod spawn;
+mod stop;
 
 pub mod device_io;
 mod mapping;

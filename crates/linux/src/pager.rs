@@ -37,12 +37,13 @@ use zeroize::Zeroizing;
 use crate::device_io::DeviceIo;
 use crate::error::Error;
 use crate::fork;
-use crate::handler_thread::{self, Stop};
+use crate::handler_thread;
 use crate::keeper;
 use crate::memory::ManagedMemory;
 use crate::signal_mode;
 use crate::signals::SignalsBlocked;
 use crate::spawn::spawn;
+use crate::stop::Stop;
 use crate::swap_file::SwapFile;
 use crate::userfaultfd::Userfaultfd;
 
@@ -171,8 +172,7 @@ impl Pager {
     /// Makes the swap file, maps everything, and starts the threads.
     pub fn new(options: Options) -> Result<Arc<Self>, Error> {
         let delivery = options.faults;
-        let ram_frames = pages_of(options.ram_bytes);
-        let batch_pages = Config::batch_pages_for(ram_frames) as usize;
+        let batch_pages = Config::batch_pages_for(pages_of(options.ram_bytes)) as usize;
         let kswapd = Kswapd::new(options.codec, batch_pages);
         let on_demand = ReclaimOnDemand::new(options.codec, batch_pages);
         let fault_task_count = if delivery == Delivery::Signal { SIGNAL_FAULT_TASKS } else { 1 };
@@ -190,7 +190,8 @@ impl Pager {
             + fault_tasks.iter().map(|task| task.memory_bytes()).sum::<usize>()
             + device_io.memory_bytes()
             + 2 * THREAD_BYTES;
-        let config = config(&options, buffer_bytes.div_ceil(PAGE_BYTES) as u32)?;
+        let buffer_frames = buffer_bytes.div_ceil(PAGE_BYTES) as u32;
+        let config = config(&options, batch_pages as u32, buffer_frames)?;
 
         let userfaultfd = Userfaultfd::open(delivery).map_err(|error| {
             Error::UserfaultfdUnavailable(format!(
@@ -648,9 +649,8 @@ fn pages_of(bytes: u64) -> u32 {
     u32::try_from(bytes / PAGE_BYTES as u64).unwrap_or(u32::MAX)
 }
 
-fn config(options: &Options, buffer_frames: u32) -> Result<Config, Error> {
+fn config(options: &Options, batch_pages: u32, buffer_frames: u32) -> Result<Config, Error> {
     let ram_frames = pages_of(options.ram_bytes);
-    let batch_pages = Config::batch_pages_for(ram_frames);
     let reserve_frames_min = Config::reserve_frames_min(batch_pages);
     let reserve_frames = options.reserve_bytes.map_or(reserve_frames_min, pages_of);
     if reserve_frames < reserve_frames_min {

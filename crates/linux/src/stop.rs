@@ -1,0 +1,41 @@
+//! How threads of the pager that wait for descriptors learn that it ends.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+/// Tells a thread to end.
+#[derive(Clone)]
+pub struct Stop(Arc<OwnedFd>);
+
+impl Stop {
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: makes a new descriptor, or none.
+        let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: just made, and nobody else's.
+        Ok(Stop(Arc::new(unsafe { OwnedFd::from_raw_fd(descriptor) })))
+    }
+
+    pub fn descriptor(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Sleeps until it is told.
+    pub fn wait(&self) {
+        let mut descriptor = libc::pollfd { fd: self.descriptor(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one descriptor that lives as long as this function.
+        while unsafe { libc::poll(&mut descriptor, 1, -1) } <= 0 {}
+    }
+
+    pub fn now(&self) {
+        // SAFETY: writes eight bytes, as an eventfd wants.
+        unsafe {
+            libc::write(self.descriptor(), (&raw const ONE).cast(), size_of::<u64>());
+        }
+    }
+}
+
+static ONE: u64 = 1;
