@@ -113,8 +113,8 @@ impl ManagedMemory {
         }
     }
 
-    /// Moves a run of pages; how many were. A page that the kernel has pinned ends it, and so does
-    /// one that is not there: then that is the error.
+    /// Moves a run of pages to where nothing is; how many were. A page that the kernel has pinned ends
+    /// it, and so does one that is not there: then that is the error.
     fn move_run(&self, target: usize, source: usize, pages: usize) -> (usize, Result<(), Vanished>) {
         let mut moved = 0;
         while moved < pages {
@@ -126,6 +126,9 @@ impl ManagedMemory {
                 Ok(()) => break,
                 // The layout of the address space is just changing, or part was moved.
                 Err(Some(libc::EAGAIN)) => {}
+                // Linux 6.18 forgets what it has moved where it had to begin again (a huge page was split,
+                // a page was just migrating), and runs into it.
+                Err(Some(libc::EEXIST)) => moved += 1,
                 Err(Some(libc::ENOENT)) => return (moved, Err(Vanished)),
                 Err(_) => break,
             }
