@@ -206,9 +206,8 @@ def check_huge_pages(setting: str | None) -> Finding:
     """The kernel's setting for transparent huge pages, which is harmless either way."""
     if setting is None:
         return Finding("huge pages", "ok", "this kernel has no transparent huge pages")
-    return Finding(
-        "huge pages", "ok", f"transparent huge pages: {setting}; zpager turns them off for its own memory"
-    )
+    use = "zpager does without" if setting == "never" else "zpager's memory is in them until RAM runs short"
+    return Finding("huge pages", "ok", f"transparent huge pages: {setting}; {use}")
 
 
 def _userfaultfd_remedy(why_not: str) -> str:

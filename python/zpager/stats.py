@@ -39,7 +39,7 @@ class Stats:
     ram_bytes: int = field(metadata=_GAUGE)
     """The budget, `ram`."""
     resident_bytes: int = field(metadata=_GAUGE)
-    """Pages that the program has mapped."""
+    """Pages that the program has mapped, and all of those that it may map unwatched."""
     swap_cache_bytes: int = field(metadata=_GAUGE)
     """Pages out of the program's sight, but still uncompressed in RAM."""
     pool_bytes: int = field(metadata=_GAUGE)
@@ -54,6 +54,8 @@ class Stats:
     """Batches, codec contexts and stacks: fixed, whatever the number of pages."""
     managed_bytes: int = field(metadata=_GAUGE)
     """The sum of the live allocations' sizes."""
+    unwatched_bytes: int = field(metadata=_GAUGE)
+    """Those of them that are left to the kernel, since there is room for all their pages."""
     swap_bytes: int = field(metadata=_GAUGE)
     """The size of the swap file."""
 
@@ -98,6 +100,8 @@ class Stats:
     """Faults that had to make room by themselves, RAM being below the watermark `min`."""
     kswapd_wakes: int
     """Times that the background reclaimer was woken."""
+    watched_regions: int
+    """Allocations that were left to the kernel until RAM ran short."""
     unmapped: int
     """Pages taken out of the program's sight."""
     unmap_busy: int
@@ -280,7 +284,11 @@ class Stats:
             (
                 f"zpager: {format_size(self.managed_bytes)} of memory in {format_size(self.ram_bytes)} RAM",
                 [
-                    self._share("resident", self.resident_bytes, "mapped by the program"),
+                    self._share(
+                        "resident",
+                        self.resident_bytes,
+                        f"mapped by the program, {format_size(self.unwatched_bytes)} unwatched",
+                    ),
                     self._share("swap cache", self.swap_cache_bytes, "on its way, uncompressed"),
                     self._share(
                         "zcache pool",
@@ -315,6 +323,7 @@ class Stats:
                         f"{self.direct_reclaims:,}",
                         f"kswapd woken {self.kswapd_wakes:,} times",
                     ),
+                    ("taken over", f"{self.watched_regions:,}", "allocations that the kernel looked after"),
                     ("unmapped", f"{self.unmapped:,}", f"{self.unmap_busy:,} pinned by the kernel and left"),
                     ("clean drops", f"{self.clean_drops:,}", "unmapped without compression"),
                 ],

@@ -4,7 +4,7 @@
 //! It goes in chunks, so that the lock is never held for long. A chunk's pages are busy until
 //! its memory is unmapped: a fault on them waits, and then finds zeros. A chunk ends before a page
 //! that another task works on, and a page that is being written is waited for, so that at the end
-//! everything has been given back.
+//! everything has been given back. What is the kernel's of a region ([`crate::watch`]) is one chunk.
 
 use crate::budget::Use;
 use crate::engine::Core;
@@ -24,6 +24,8 @@ pub struct Discard {
     region: Option<PageNumber>,
     chunk: u32,
     is_planned: bool,
+    /// The chunk is the kernel's.
+    is_unwatched: bool,
     /// Whether the program sees any page of the chunk.
     is_mapped: bool,
     release: Vec<StagingSlot>,
@@ -38,6 +40,7 @@ impl Discard {
             region: None,
             chunk: 0,
             is_planned: false,
+            is_unwatched: false,
             is_mapped: false,
             release: Vec::with_capacity(CHUNK_PAGES as usize),
         }
@@ -57,7 +60,11 @@ impl Discard {
         if let Some(first) = self.region {
             core.regions.close(first);
         }
-        let most = (self.end.0 - self.next.0).min(CHUNK_PAGES);
+        let region = core.regions.find(self.next).expect("pages of a region");
+        if region.watched_until <= self.next {
+            return self.plan_unwatched(core);
+        }
+        let most = (self.end.0.min(region.watched_until.0) - self.next.0).min(CHUNK_PAGES);
         let is_in_use = |page| {
             let entry = core.pages.get(page);
             let is_staged = matches!(entry.state, State::SwapCache | State::Writing);
@@ -89,7 +96,36 @@ impl Discard {
         Next::CarryOut
     }
 
+    fn plan_unwatched(&mut self, core: &mut Core) -> Next {
+        let region = core.regions.find(self.next).expect("pages of a region");
+        if region.is_changing {
+            return Next::Wait;
+        }
+        core.regions.set_changing(region.first, true);
+        self.chunk = self.end.0 - self.next.0;
+        self.is_unwatched = true;
+        self.is_planned = true;
+        Next::CarryOut
+    }
+
+    fn commit_unwatched(&mut self, core: &mut Core) {
+        let region = core.regions.find(self.next).expect("pages of a region");
+        let (first, end) = (region.first, region.end());
+        core.regions.set_changing(first, false);
+        if self.region.is_some() {
+            core.regions.watch_until(first, end);
+            core.budget.give_back(Use::Resident, self.chunk);
+        }
+        self.next = self.end;
+        self.is_unwatched = false;
+        self.is_planned = false;
+        core.committed();
+    }
+
     fn commit(&mut self, core: &mut Core) {
+        if self.is_unwatched {
+            return self.commit_unwatched(core);
+        }
         for page in self.chunk() {
             let entry = core.pages.get(page);
             match entry.state {
@@ -130,7 +166,13 @@ impl Task for Discard {
     }
 
     fn carry_out(&mut self, world: World<'_>) {
-        if self.is_mapped {
+        if self.is_unwatched {
+            // In this order: a touch after the end of a region must not leave a page there.
+            if self.region.is_some() {
+                world.memory.watch(self.next, self.chunk);
+            }
+            world.memory.discard(self.next, self.chunk);
+        } else if self.is_mapped {
             world.memory.discard(self.next, self.chunk);
         }
         if !self.release.is_empty() {

@@ -55,6 +55,8 @@ pub struct Config {
     pub reserve_frames: u32,
     /// What happens when the pool is full.
     pub eviction: EvictionKind,
+    /// Pages that a region has at least to be left to the kernel while there is room for it.
+    pub unwatched_pages_min: u32,
     /// Pages that a sequential fault brings at once, at most `batch_pages`.
     pub readahead_pages: u32,
     /// Whether what is written to the device is encrypted.
@@ -197,7 +199,7 @@ impl Core {
     pub fn metadata_bytes(&self) -> u64 {
         u64::from(self.window_high) * PageTable::ENTRY_BYTES
             + u64::from(self.window_high).div_ceil(8)
-            + self.lists.metadata_bytes()
+            + self.lists.metadata_bytes(self.regions.unwatched_pages())
             + self.swap_cache.metadata_bytes()
             + self.swap_map.metadata_bytes()
             + self.frontswap.zcache.pool.metadata_bytes()
@@ -356,7 +358,8 @@ impl Core {
         assert_eq!(same_filled, self.frontswap.zcache.same_filled.page_count());
         assert!(slots <= self.swap_map.used(), "{slots} pages in {} slots", self.swap_map.used());
         assert_eq!(packed, self.swap_map.units().zpages(), "pages in units on the device, and their zpages");
-        assert_eq!(self.budget.used(Use::Resident), resident + self.arriving, "resident frames");
+        let unwatched = self.regions.unwatched_pages();
+        assert_eq!(self.budget.used(Use::Resident), resident + self.arriving + unwatched, "resident frames");
         assert_eq!(self.budget.used(Use::Pool), pool.arena().in_use(), "frames of the pool");
         let charged = u64::from(self.budget.used(Use::Metadata)) * PAGE_BYTES as u64;
         assert!(charged >= self.metadata_bytes(), "{charged} of {} bytes of tables", self.metadata_bytes());

@@ -22,6 +22,8 @@ pub mod reclaim;
 
 pub mod discard;
 
+pub mod watch;
+
 pub mod swap_cache;
 
 pub mod frontswap;

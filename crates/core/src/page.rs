@@ -9,6 +9,9 @@ pub const BATCH_MAX: usize = u64::BITS as usize;
 /// Bytes of a page, and of the page frame that holds it.
 pub const PAGE_BYTES: usize = 4096;
 
+/// Pages of a huge page, as x86-64 has them. A region as long as one begins where one can.
+pub const HUGE_PAGE_PAGES: u32 = 512;
+
 /// The bytes of one page, at a page's alignment.
 #[derive(Clone)]
 #[repr(C, align(4096))]

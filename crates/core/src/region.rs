@@ -1,7 +1,7 @@
 //! Ranges of the window that were given out. A page between two regions always separates
 //! them, so that an access just past the end of one is caught and not served.
 
-use crate::page::PageNumber;
+use crate::page::{HUGE_PAGE_PAGES, PageNumber};
 
 /// A range of pages that belongs to one allocation.
 #[derive(Clone, Debug)]
@@ -14,12 +14,21 @@ pub struct Region {
     pub item_bytes: u8,
     /// It is being freed: faults find nothing here any more.
     pub is_closing: bool,
+    /// The pages from this one on are the kernel's ([`crate::watch`]).
+    pub watched_until: PageNumber,
+    /// A task is telling the kernel something about those; everybody else waits.
+    pub is_changing: bool,
 }
 
 impl Region {
     /// The page behind the last one.
     pub fn end(&self) -> PageNumber {
         self.first.plus(self.page_count)
+    }
+
+    /// Whether it has pages that are the kernel's.
+    pub fn is_unwatched(&self) -> bool {
+        self.watched_until < self.end()
     }
 }
 
@@ -28,12 +37,18 @@ impl Region {
 pub struct Regions {
     sorted: Vec<Region>,
     page_count: u32,
+    unwatched_pages: u32,
 }
 
 impl Regions {
     /// Pages in all regions.
     pub fn page_count(&self) -> u32 {
         self.page_count
+    }
+
+    /// Pages of those that are the kernel's.
+    pub fn unwatched_pages(&self) -> u32 {
+        self.unwatched_pages
     }
 
     /// All regions in the order of their addresses.
@@ -48,9 +63,22 @@ impl Regions {
         (page < region.end()).then_some(region)
     }
 
-    /// Finds the lowest gap in a window of `window_pages` and makes it a region. `None` where
-    /// no gap is wide enough.
+    /// Finds the lowest gap in a window of `window_pages` and makes it a region: one for huge pages, if
+    /// it is as long as one. `None` where no gap is wide enough.
     pub fn insert(&mut self, page_count: u32, item_bytes: u8, window_pages: u32) -> Option<PageNumber> {
+        let (at, first) = [HUGE_PAGE_PAGES, 1]
+            .into_iter()
+            .filter(|alignment| *alignment <= page_count)
+            .find_map(|alignment| self.find_gap(page_count, alignment, window_pages))?;
+        let watched_until = first.plus(page_count);
+        let region =
+            Region { first, page_count, item_bytes, is_closing: false, watched_until, is_changing: false };
+        self.sorted.insert(at, region);
+        self.page_count += page_count;
+        Some(first)
+    }
+
+    fn find_gap(&self, page_count: u32, alignment: u32, window_pages: u32) -> Option<(usize, PageNumber)> {
         let mut first = 0;
         let mut at = self.sorted.len();
         for (index, region) in self.sorted.iter().enumerate() {
@@ -58,21 +86,32 @@ impl Regions {
                 at = index;
                 break;
             }
-            first = region.end().0 + 1;
+            first = (region.end().0 + 1).next_multiple_of(alignment);
         }
         if u64::from(first) + u64::from(page_count) > u64::from(window_pages) {
             return None;
         }
-        let first = PageNumber(first);
-        self.sorted.insert(at, Region { first, page_count, item_bytes, is_closing: false });
-        self.page_count += page_count;
-        Some(first)
+        Some((at, PageNumber(first)))
     }
 
     /// A region is about to be freed.
     pub fn close(&mut self, first: PageNumber) {
         let at = self.position(first);
         self.sorted[at].is_closing = true;
+    }
+
+    /// The pages of a region are watched up to this one.
+    pub fn watch_until(&mut self, first: PageNumber, until: PageNumber) {
+        let at = self.position(first);
+        let before = std::mem::replace(&mut self.sorted[at].watched_until, until);
+        self.unwatched_pages = self.unwatched_pages + before.0 - until.0;
+    }
+
+    /// A task begins or ends to tell the kernel something about a region's unwatched pages.
+    pub fn set_changing(&mut self, first: PageNumber, is_changing: bool) {
+        let at = self.position(first);
+        let before = std::mem::replace(&mut self.sorted[at].is_changing, is_changing);
+        assert_ne!(before, is_changing, "two tasks at the region from {first:?} on");
     }
 
     /// Takes a region out.

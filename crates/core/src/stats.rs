@@ -50,6 +50,8 @@ counters! {
     direct_reclaims,
     /// Times that kswapd was woken.
     kswapd_wakes,
+    /// Regions that the kernel looked after until frames ran short.
+    watched_regions,
     /// Pages taken out of the program's sight.
     unmapped,
     /// Pages that left with nothing to do, because their copy was still good.

@@ -11,6 +11,16 @@ use crate::zcache::pool::arena::FrameIndex;
 
 /// The program's memory and the pager's own places for pages.
 pub trait Memory {
+    /// Leaves pages, none of which is there, to the kernel. `false`: it does not take them.
+    fn unwatch(&self, first: PageNumber, count: u32) -> bool;
+
+    /// Has the kernel report all faults on these pages from now on; those that are there stay.
+    fn watch(&self, first: PageNumber, count: u32);
+
+    /// Which of at most [`BATCH_MAX`](crate::page::BATCH_MAX) pages, all watched, are there: bit `i` for
+    /// the page `i` behind the first.
+    fn present(&self, first: PageNumber, count: u32) -> u64;
+
     /// Maps new pages with these contents, write-protected or not, and wakes who waits for
     /// them. Returns how many were mapped: fewer only where the system had no memory.
     fn map(&self, first: PageNumber, contents: &[Page], protect: bool) -> usize;

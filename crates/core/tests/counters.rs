@@ -46,6 +46,7 @@ impl Pager {
             batch_pages: BATCH_PAGES,
             reserve_frames: Config::reserve_frames_min(BATCH_PAGES),
             eviction,
+            unwatched_pages_min: u32::MAX,
             readahead_pages: 1,
             is_encrypted: false,
         };

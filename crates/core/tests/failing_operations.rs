@@ -48,6 +48,7 @@ fn scenario(
             batch_pages: BATCH_PAGES,
             reserve_frames: Config::reserve_frames_min(BATCH_PAGES),
             eviction,
+            unwatched_pages_min: u32::MAX,
             readahead_pages: 8,
             is_encrypted,
         },

@@ -2,7 +2,7 @@
 //!
 //! [`pager::Pager`] is what a language binding uses. It drives the core's tasks; a fault comes
 //! to it through the [`handler_thread`] or, in [`signal_mode`], on the thread that faulted.
-//! [`memory`] moves pages by the calls of [`userfaultfd`]; [`swap_file`] is the swap device, which
+//! [`memory`] moves pages by the calls of [`userfaultfd`], and asks [`pagemap`] what is there; [`swap_file`] is the swap device, which
 //! [`device_io`] writes and reads. A [`fork`]ed child is told that the memory is not there.
 
 #[cfg(not(target_os = "linux"))]
@@ -22,6 +22,7 @@ mod stop;
 pub mod device_io;
 mod mapping;
 mod memory;
+mod pagemap;
 pub mod swap_file;
 
 pub mod probe;

@@ -17,6 +17,7 @@ use zpager_core::zcache::pool::arena::FrameIndex;
 
 use crate::last_words::abort;
 use crate::mapping::Mapping;
+use crate::pagemap::Pagemap;
 use crate::userfaultfd::{Userfaultfd, Watch};
 
 /// There was no page to be moved.
@@ -32,6 +33,8 @@ pub struct ManagedMemory {
     pub window: Mapping,
     pub staging: Mapping,
     pub frames: Mapping,
+    /// Tells which pages are there, where the kernel can.
+    pagemap: Option<Pagemap>,
     /// This process, where the kernel can unmap many ranges of it in one call (6.13).
     this_process: Option<OwnedFd>,
 }
@@ -51,7 +54,13 @@ impl ManagedMemory {
         // A target of moves has to be watched; and what is not there must not read as zeros.
         userfaultfd.register(staging.address(0), staging.bytes(), Watch::Missing)?;
         let this_process = self_for_process_madvise(staging.address(0));
-        Ok(ManagedMemory { userfaultfd, window, staging, frames, this_process })
+        let pagemap = Pagemap::open(window.address(0));
+        let memory = ManagedMemory { userfaultfd, window, staging, frames, pagemap, this_process };
+        // The kernel merges its areas of memory again, after parts of the window were left to it, only
+        // if all of them have one `anon_vma`. They have the one that the window has before it is split.
+        memory.map(PageNumber(0), &ZEROS[..1], false);
+        memory.discard(PageNumber(0), 1);
+        Ok(memory)
     }
 
     fn of_page(&self, page: PageNumber) -> usize {
@@ -113,6 +122,11 @@ impl ManagedMemory {
         }
     }
 
+    fn advise(&self, start: usize, length: usize, advice: i32) {
+        // SAFETY: advice about a range of ours that changes nothing in it.
+        unsafe { libc::madvise(start as *mut libc::c_void, length, advice) };
+    }
+
     /// Moves a run of pages to where nothing is; how many were. A page that the kernel has pinned ends
     /// it, and so does one that is not there: then that is the error.
     fn move_run(&self, target: usize, source: usize, pages: usize) -> (usize, Result<(), Vanished>) {
@@ -169,6 +183,29 @@ impl ManagedMemory {
 }
 
 impl Memory for ManagedMemory {
+    fn unwatch(&self, first: PageNumber, count: u32) -> bool {
+        let (start, length) = (self.of_page(first), count as usize * PAGE_BYTES);
+        if self.pagemap.is_none() || self.userfaultfd.unregister(start, length).is_err() {
+            return false;
+        }
+        // A kernel without huge pages refuses this, and needs it not.
+        self.advise(start, length, libc::MADV_HUGEPAGE);
+        true
+    }
+
+    fn watch(&self, first: PageNumber, count: u32) {
+        let (start, length) = (self.of_page(first), count as usize * PAGE_BYTES);
+        self.advise(start, length, libc::MADV_NOHUGEPAGE);
+        // Nothing is split by this, so it needs no memory; and what was not watched would read as zeros.
+        let result = self.userfaultfd.register(start, length, Watch::MissingAndProtected);
+        assert!(result.is_ok(), "UFFDIO_REGISTER: {result:?}");
+    }
+
+    fn present(&self, first: PageNumber, count: u32) -> u64 {
+        let pagemap = self.pagemap.as_ref().expect("nothing is left to a kernel that cannot tell");
+        pagemap.present(self.of_page(first), count as usize)
+    }
+
     fn map(&self, first: PageNumber, contents: &[Page], protect: bool) -> usize {
         self.copy_run(self.of_page(first), contents, protect)
     }

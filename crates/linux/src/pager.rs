@@ -18,7 +18,7 @@ use zpager_core::engine::{AllocateError, Config, Core};
 use zpager_core::eviction::EvictionKind;
 use zpager_core::fault::{Access, FaultTask, Outcome};
 use zpager_core::loss::Loss;
-use zpager_core::page::{PAGE_BYTES, PageNumber};
+use zpager_core::page::{HUGE_PAGE_PAGES, PAGE_BYTES, PageNumber};
 use zpager_core::page_table;
 use zpager_core::reclaim::kswapd::{self, Kswapd};
 use zpager_core::reclaim::on_demand::{Demand, ReclaimOnDemand};
@@ -26,6 +26,7 @@ use zpager_core::stats::Counters;
 use zpager_core::swap_device::seal::{KEY_BYTES, Sealer};
 use zpager_core::swap_device::unit_map::Packed;
 use zpager_core::task::{Next, Task};
+use zpager_core::watch::Unwatch;
 use zpager_core::world::World;
 use zpager_core::zcache::PoolKind;
 use zpager_core::zcache::codec::CodecKind;
@@ -102,6 +103,8 @@ pub struct Snapshot {
     pub used_frames: [u32; 6],
     /// Pages of all regions.
     pub managed_pages: u32,
+    /// Pages of those that nobody watches as long as there is room for all of them.
+    pub unwatched_pages: u32,
     /// Pages in zcache: zpages and same-filled ones.
     pub stored_pages: u32,
     /// Those of them that are one value over and over.
@@ -306,6 +309,7 @@ impl Pager {
                     if handler_thread::has_poisoned() {
                         self.shared.memory_discard(first, page_count);
                     }
+                    self.shared.drive(&mut Unwatch::new(first, page_count));
                     return Ok(Region { pager: Arc::clone(self), first, page_count });
                 }
                 Err(AllocateError::NeedFrames(frames)) => {
@@ -360,6 +364,7 @@ impl Pager {
             counters: core.counters,
             used_frames: uses.map(|what| core.budget.used(what)),
             managed_pages: core.regions.page_count(),
+            unwatched_pages: core.regions.unwatched_pages(),
             stored_pages: zcache.pool.zpage_count() + zcache.same_filled.page_count(),
             same_filled_pages: zcache.same_filled.page_count(),
             zpages: zcache.pool.zpage_count(),
@@ -704,6 +709,8 @@ fn config(options: &Options, batch_pages: u32, buffer_frames: u32) -> Result<Con
         pool_limit_frames: options.pool_limit_bytes.map(pages_of),
         reserve_frames,
         eviction: options.eviction,
+        // Smaller ones gain less, and each costs the kernel an area of memory more.
+        unwatched_pages_min: HUGE_PAGE_PAGES,
         readahead_pages: options.readahead_pages.max(1),
         is_encrypted: options.encrypt,
     })

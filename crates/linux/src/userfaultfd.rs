@@ -20,6 +20,7 @@ const WRITE: u64 = 1;
 
 const UFFDIO_API: u64 = ioctl_number(READ | WRITE, 0x3f, size_of::<ApiArgument>());
 const UFFDIO_REGISTER: u64 = ioctl_number(READ | WRITE, 0x00, size_of::<RegisterArgument>());
+const UFFDIO_UNREGISTER: u64 = ioctl_number(READ, 0x01, size_of::<Range>());
 const UFFDIO_WAKE: u64 = ioctl_number(READ, 0x02, size_of::<Range>());
 const UFFDIO_COPY: u64 = ioctl_number(READ | WRITE, 0x03, size_of::<CopyArgument>());
 const UFFDIO_MOVE: u64 = ioctl_number(READ | WRITE, 0x05, size_of::<CopyArgument>());
@@ -189,6 +190,11 @@ impl Userfaultfd {
     pub fn register(&self, start: usize, length: usize, watch: Watch) -> io::Result<()> {
         let range = Range { start: start as u64, length: length as u64 };
         self.ioctl(UFFDIO_REGISTER, &mut RegisterArgument { range, mode: watch as u64, ioctls: 0 })
+    }
+
+    /// Watches a range no longer.
+    pub fn unregister(&self, start: usize, length: usize) -> io::Result<()> {
+        self.ioctl(UFFDIO_UNREGISTER, &mut Range { start: start as u64, length: length as u64 })
     }
 
     /// Copies bytes to pages that are not there; the bytes copied, and the error that ended it.

@@ -195,6 +195,7 @@ impl Engine {
             ("swap_bytes", self.options.swap_bytes),
             ("swap_used_bytes", bytes(snapshot.slots_used)),
             ("zpage_bytes", snapshot.zpage_bytes),
+            ("unwatched_bytes", bytes(snapshot.unwatched_pages)),
             ("stored_pages", snapshot.stored_pages.into()),
             ("same_filled_pages", snapshot.same_filled_pages.into()),
             ("pers_pageframes", pool / PAGE_BYTES as u64),

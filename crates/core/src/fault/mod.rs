@@ -176,7 +176,7 @@ impl FaultTask {
             return Next::Done;
         };
         let entry = core.pages.get(self.page);
-        if entry.busy {
+        if entry.busy || self.page >= region.watched_until {
             return Next::Wait;
         }
         let pages_left = region.end().0 - self.page.0;

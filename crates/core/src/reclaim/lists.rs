@@ -78,9 +78,9 @@ impl Lists {
         self.used
     }
 
-    /// Bytes that the nodes have come to occupy.
-    pub fn metadata_bytes(&self) -> u64 {
-        self.nodes.len() as u64 * Self::NODE_BYTES
+    /// Bytes that the nodes have come to occupy, or would with so many pages more.
+    pub fn metadata_bytes(&self, more: u32) -> u64 {
+        self.nodes.len().max((self.used + more) as usize) as u64 * Self::NODE_BYTES
     }
 
     /// The page of a node.

@@ -19,6 +19,7 @@ use crate::engine::Core;
 use crate::eviction::{self, Evict, Planned, repack, repack::Repack};
 use crate::page::BATCH_MAX;
 use crate::task::Workspace;
+use crate::watch::{self, Watch};
 use crate::world::World;
 use crate::zcache::pool::ZPAGES_PER_UNIT_MAX;
 use release::Release;
@@ -39,6 +40,8 @@ pub enum Step {
 /// The jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
+    /// Unwatched regions to resident pages.
+    Watch,
     /// Resident pages to zcache, device, or swap cache.
     Unmap,
     /// Swap cache to zcache or device.
@@ -51,7 +54,7 @@ pub enum Job {
     Release,
 }
 
-const JOBS: usize = 5;
+const JOBS: usize = 6;
 
 /// One worker's jobs with their memory. Any number of workers may be at it at the same time.
 pub struct Reclaim {
@@ -60,6 +63,7 @@ pub struct Reclaim {
     /// another job helps: they must not keep it from its turn.
     stuck: [bool; JOBS],
     achieved: u64,
+    watch: Watch,
     unmap: Unmap,
     swap_out: SwapOut,
     evict: Evict,
@@ -80,6 +84,7 @@ impl Reclaim {
             running: None,
             stuck: [false; JOBS],
             achieved: 0,
+            watch: Watch::new(),
             unmap: Unmap::new(),
             swap_out: SwapOut::new(),
             evict: Evict::new(),
@@ -116,6 +121,7 @@ impl Reclaim {
             core.swap_cache.free_slots() <= ZPAGES_PER_UNIT_MAX as u32 + core.config.batch_pages;
         let unused_wait = core.swap_cache.unused() > 0;
         let order = [
+            (Job::Watch, watch::is_due(core, is_urgent)),
             (Job::Release, Release::is_due(core)),
             (Job::Repack, repack::is_due(core)),
             (Job::Evict, eviction::is_due(core)),
@@ -154,6 +160,7 @@ impl Reclaim {
     ) -> Step {
         let evicted_before = core.counters.evicted_units;
         let is_planned = match job {
+            Job::Watch => self.watch.plan(core),
             Job::Unmap => self.unmap.plan(core, most),
             Job::SwapOut => self.swap_out.plan(core),
             Job::Evict => match self.evict.plan(core, workspace, most, now_us) {
@@ -180,6 +187,8 @@ impl Reclaim {
         let evicted_before = core.counters.evicted_units;
         self.achieved = 0;
         let (goes_on, has_helped) = match job {
+            // What is watched can be unmapped.
+            Job::Watch => (self.watch.commit(core), true),
             Job::Unmap => {
                 self.achieved = self.unmap.commit(core) as u64;
                 (false, self.achieved > 0)
@@ -219,6 +228,7 @@ impl Reclaim {
     /// Does what was planned.
     pub fn carry_out(&mut self, world: World<'_>, workspace: &mut Workspace) {
         match self.running.expect("a job runs") {
+            Job::Watch => self.watch.carry_out(world),
             Job::Unmap => self.unmap.carry_out(world),
             Job::SwapOut => self.swap_out.carry_out(world, workspace),
             Job::Evict => self.evict.carry_out(world, workspace),

@@ -3,6 +3,7 @@
 use crate::engine::Core;
 use crate::reclaim::{Job, Reclaim, Step};
 use crate::task::{Next, Task, Workspace};
+use crate::watch;
 use crate::world::World;
 use crate::zcache::codec::CodecKind;
 
@@ -70,6 +71,7 @@ impl ReclaimOnDemand {
                 return Step::NothingToDo;
             }
             Demand::Frames(_) => return reclaim.locked(core, now_us, workspace, true),
+            Demand::Pages(wanted) if *done < wanted && watch::has_any(core) => Job::Watch,
             Demand::Pages(wanted) if *done < wanted && core.swap_cache.length() == 0 => Job::Unmap,
             Demand::Units(wanted)
                 if *done < wanted && *attempts < wanted && core.swap_cache.unused() == 0 =>

@@ -32,6 +32,8 @@ pub struct SimulatedMemory {
     staging: Vec<StagingPlace>,
     /// Pages that the program has discarded behind the pager's back, and that it has not noticed yet.
     vanished: RefCell<HashSet<PageNumber>>,
+    /// Pages that become zeros by themselves when they are touched.
+    unwatched: RefCell<HashSet<PageNumber>>,
     /// Pages whose every access fails.
     poisoned: RefCell<HashSet<PageNumber>>,
     /// The frames of the pool, to make those that are released useless.
@@ -60,6 +62,7 @@ impl SimulatedMemory {
             mapped: RefCell::new((0..window_pages).map(|_| None).collect()),
             staging: (0..staging_slots).map(|_| staged()).collect(),
             vanished: RefCell::default(),
+            unwatched: RefCell::default(),
             poisoned: RefCell::default(),
             frames: frames.base,
             random: RefCell::new(Random::new(seed)),
@@ -81,7 +84,11 @@ impl SimulatedMemory {
         with: impl FnOnce(&mut Page) -> T,
     ) -> Option<T> {
         let mut mapped = self.mapped.borrow_mut();
-        let mapping = mapped[page.index()].as_mut()?;
+        let mapping = &mut mapped[page.index()];
+        if mapping.is_none() && self.unwatched.borrow().contains(&page) {
+            *mapping = Some(Mapping { contents: Box::new(Page::ZERO), is_protected: false });
+        }
+        let mapping = mapping.as_mut()?;
         (!is_write || !mapping.is_protected).then(|| with(&mut mapping.contents))
     }
 
@@ -92,6 +99,8 @@ impl SimulatedMemory {
         let is_dirty = mapping.as_ref().is_some_and(|mapping| !mapping.is_protected);
         if is_dirty {
             *mapping = None;
+        }
+        if is_dirty && !self.unwatched.borrow().contains(&page) {
             self.vanished.borrow_mut().insert(page);
         }
         is_dirty
@@ -133,6 +142,34 @@ impl SimulatedMemory {
 }
 
 impl Memory for SimulatedMemory {
+    fn unwatch(&self, first: PageNumber, count: u32) -> bool {
+        if self.refuses() {
+            return false;
+        }
+        for page in (first.0..first.0 + count).map(PageNumber) {
+            assert!(self.mapped.borrow()[page.index()].is_none(), "{page:?} is mapped and new");
+            self.unwatched.borrow_mut().insert(page);
+        }
+        true
+    }
+
+    fn watch(&self, first: PageNumber, count: u32) {
+        for page in (first.0..first.0 + count).map(PageNumber) {
+            assert!(self.unwatched.borrow_mut().remove(&page), "{page:?} is watched already");
+        }
+    }
+
+    fn present(&self, first: PageNumber, count: u32) -> u64 {
+        let mut present = 0;
+        for offset in 0..count {
+            let page = first.plus(offset);
+            assert!(!self.unwatched.borrow().contains(&page), "{page:?} can come into being");
+            let is_there = self.mapped.borrow()[page.index()].is_some();
+            present |= u64::from(is_there) << offset;
+        }
+        present
+    }
+
     fn map(&self, first: PageNumber, contents: &[Page], protect: bool) -> usize {
         if self.numbered.fails(Kind::Map) {
             return 0;

@@ -25,6 +25,7 @@ use crate::reclaim::kswapd::{self, Kswapd};
 use crate::reclaim::on_demand::{Demand, ReclaimOnDemand};
 use crate::swap_device::seal::{KEY_BYTES, Sealer};
 use crate::task::{Next, Task};
+use crate::watch::Unwatch;
 use crate::world::World;
 use crate::zcache::PoolKind;
 use crate::zcache::codec::CodecKind;
@@ -116,6 +117,7 @@ impl Scenario {
                     EvictionKind::Intact,
                 ]),
                 policy: PolicyKind::FrameLru,
+                unwatched_pages_min: random.choose(&[1, 1, u32::MAX]),
                 readahead_pages: random.choose(&[1, 4, 32]),
                 is_encrypted: random.one_in(2),
             },
@@ -160,6 +162,7 @@ enum Doing {
     Access { page: PageNumber, access: Access },
     Discard { task: Box<Discard>, first: PageNumber, count: u32 },
     Free { task: Box<Discard>, first: PageNumber },
+    Allocate { task: Unwatch, first: PageNumber, page_count: u32 },
 }
 
 struct Program {
@@ -347,6 +350,7 @@ impl Simulation {
             Doing::Nothing => return,
             Doing::Access { .. } => fault,
             Doing::Discard { task, .. } | Doing::Free { task, .. } => &mut **task,
+            Doing::Allocate { task, .. } => task,
         };
         *next = advance(task, *next, &mut self.core, self.now_us, world);
         if *next == Next::Done {
@@ -376,7 +380,7 @@ impl Simulation {
         let usable: Vec<usize> = usable.collect();
         let regions_max = if self.scenario.is_full { 1 } else { REGIONS_MAX };
         if usable.is_empty() || (self.known.len() < regions_max && self.random.one_in(200)) {
-            return self.allocate();
+            return self.allocate(program);
         }
         let index = self.random.choose(&usable);
         let page_count = self.known[index].versions.len() as u32;
@@ -411,7 +415,7 @@ impl Simulation {
         }
     }
 
-    fn allocate(&mut self) {
+    fn allocate(&mut self, program: usize) {
         let room = self.core.capacity_pages().saturating_sub(self.core.regions.page_count());
         let page_count = match () {
             () if self.scenario.is_full => room,
@@ -421,9 +425,13 @@ impl Simulation {
         let item_bytes = self.random.choose(&[1, 2, 4, 8, 12]);
         match self.core.allocate(page_count, item_bytes) {
             Ok(first) => {
-                let versions = vec![Some(0); page_count as usize];
-                self.known.push(Known { first, versions, is_reserved: false });
-                self.done();
+                let mut task = Unwatch::new(first, page_count);
+                let next = task.locked(&mut self.core, self.now_us);
+                self.programs[program].next = next;
+                self.programs[program].doing = Doing::Allocate { task, first, page_count };
+                if next == Next::Done {
+                    self.end(program);
+                }
             }
             Err(AllocateError::BeyondCapacity { available }) => assert!(page_count > available),
             Err(AllocateError::NoGap | AllocateError::NeedFrames(_)) => {}
@@ -496,6 +504,11 @@ impl Simulation {
                 let offset = (first.0 - self.known[known].first.0) as usize;
                 self.known[known].versions[offset..][..count as usize].fill(Some(0));
                 self.known[known].is_reserved = false;
+                self.done();
+            }
+            Doing::Allocate { first, page_count, .. } => {
+                let versions = vec![Some(0); page_count as usize];
+                self.known.push(Known { first, versions, is_reserved: false });
                 self.done();
             }
             Doing::Free { first, .. } => {
