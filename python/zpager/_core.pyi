@@ -52,7 +52,7 @@ class Engine:
 
     def allocate(self, size_bytes: int, item_bytes: int, label: str) -> Allocation:
         """Zeroed memory of `size_bytes`, whose pages are shuffled by items of `item_bytes` (1: not at all; at
-        most 64).
+        most 64; 65: text of 4 bytes a code point).
 
         `label` names it in `live` and in error messages. Raises OutOfSwap beyond ram + swap, ClosedError
         after `close`.

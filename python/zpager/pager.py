@@ -46,6 +46,7 @@ DEFAULT_POLICY: Final[Policy] = "frame-lru"
 
 _LARGEST_READAHEAD_PAGES = 32
 _LARGEST_SHUFFLED_ITEM_BYTES = 64
+_TEXT = 65  # the core's name, in an item size's place, for code points of 4 bytes
 _LARGEST_ARRAY_BYTES = (1 << 63) - 1
 _DTYPE_TEXT_LENGTH = 60
 _ARRAYS_IN_WARNING = 10
@@ -84,8 +85,8 @@ class Pager:
     - `swap_dir`: a directory on a disk. Default: `$ZPAGER_SWAP_DIR`, else `/var/tmp` or the next best.
       A link of another user's is refused.
     - `encrypt`: whether the swap file is encrypted, with a key that never leaves RAM.
-    - `shuffle`: reorder the bytes of a page by the dtype's item size before compression, which about doubles
-      the ratio of numbers (the idea of Blosc and HDF5's shuffle filter).
+    - `shuffle`: reorder the bits of numbers, by the dtype, before compression, on pages that it suits; about
+      triples the ratio of integers (the idea of Bitshuffle, Blosc and HDF5's shuffle filter).
     - `readahead_pages`: how many pages a sequential fault brings at once; 0 (off) to 32.
     - `io`: how the swap file is accessed: `"io_uring"`, `"threads"`, or `"auto"`: the first that works.
 
@@ -482,11 +483,11 @@ def _dimensions(shape: Shape) -> tuple[int, ...]:
 
 
 def _item_bytes(dtype: np.dtype[Any]) -> int:
-    """By how many bytes a page of this dtype is shuffled: the width of the numbers in it; 1 is no shuffle."""
+    """What pages of this dtype are shuffled by: the width of its numbers, or `_TEXT`; 1 is no shuffle."""
     if dtype.kind == "c":
         width = dtype.itemsize // 2  # the real and the imaginary part are numbers of their own
     elif dtype.kind == "U":
-        width = 4  # one code point
+        return _TEXT
     elif dtype.kind in "iufmMb" or dtype.names is not None:
         width = dtype.itemsize
     else:

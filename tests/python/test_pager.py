@@ -15,7 +15,7 @@ import pytest
 
 import zpager
 from zpager import _core
-from zpager.pager import _item_bytes
+from zpager.pager import _TEXT, _item_bytes
 
 pytestmark = pytest.mark.userfaultfd
 
@@ -482,7 +482,7 @@ def test_objects_are_refused_before_they_are_copied(pager: zpager.Pager) -> None
         ("?", 1),
         ("c16", 8),
         ("c8", 4),
-        ("U7", 4),
+        ("U7", _TEXT),
         ("S7", 1),
         ("V8", 1),
         ([("a", "i4"), ("b", "f8")], 12),

@@ -161,8 +161,8 @@ fn zpage(page: u32, length: usize) -> (ZpageHeader, Vec<u8>) {
         bytes.extend(random.next().to_le_bytes());
     }
     bytes.truncate(length);
-    let (checksum, item_bytes) = (random.next() as u32, random.below(17) as u8);
-    (ZpageHeader { page: PageNumber(page), checksum, length: length as u16, item_bytes }, bytes)
+    let (checksum, form) = (random.next() as u32, random.below(17) as u8);
+    (ZpageHeader { page: PageNumber(page), checksum, length: length as u16, form }, bytes)
 }
 
 /// splitmix64.

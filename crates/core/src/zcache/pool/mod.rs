@@ -56,8 +56,8 @@ pub struct ZpageHeader {
     pub checksum: u32,
     /// Length of the compressed bytes.
     pub length: u16,
-    /// The item size that the bytes were shuffled by; 1 is not at all.
-    pub item_bytes: u8,
+    /// What the codec did to the page's bytes before it compressed them.
+    pub form: u8,
 }
 
 impl ZpageHeader {
@@ -70,7 +70,7 @@ impl ZpageHeader {
         bytes[0..4].copy_from_slice(&self.page.0.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.checksum.to_le_bytes());
         bytes[8..10].copy_from_slice(&self.length.to_le_bytes());
-        bytes[10] = self.item_bytes;
+        bytes[10] = self.form;
         bytes
     }
 
@@ -81,7 +81,7 @@ impl ZpageHeader {
             page: PageNumber(word(0)),
             checksum: word(4),
             length: u16::from_le_bytes([bytes[8], bytes[9]]),
-            item_bytes: bytes[10],
+            form: bytes[10],
         }
     }
 }
