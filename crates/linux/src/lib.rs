@@ -18,6 +18,7 @@ mod signal_mode;
 mod signals;
 mod spawn;
 mod stop;
+mod system_call;
 
 pub mod device_io;
 mod mapping;

@@ -18,6 +18,7 @@ use zpager_core::zcache::pool::arena::FrameIndex;
 use crate::last_words::abort;
 use crate::mapping::Mapping;
 use crate::pagemap::Pagemap;
+use crate::system_call;
 use crate::userfaultfd::{Userfaultfd, Watch};
 
 /// There was no page to be moved.
@@ -117,14 +118,15 @@ impl ManagedMemory {
         }
         for range in ranges {
             // SAFETY: as above.
-            let result = unsafe { libc::madvise(range.iov_base, range.iov_len, libc::MADV_DONTNEED) };
-            assert_eq!(result, 0, "madvise: {}", io::Error::last_os_error());
+            let result =
+                unsafe { system_call::advise(range.iov_base as usize, range.iov_len, libc::MADV_DONTNEED) };
+            assert!(result.is_ok(), "madvise: {result:?}");
         }
     }
 
     fn advise(&self, start: usize, length: usize, advice: i32) {
         // SAFETY: advice about a range of ours that changes nothing in it.
-        unsafe { libc::madvise(start as *mut libc::c_void, length, advice) };
+        let _ = unsafe { system_call::advise(start, length, advice) };
     }
 
     /// Moves a run of pages to where nothing is; how many were. A page that the kernel has pinned ends

@@ -101,6 +101,8 @@ pub struct Snapshot {
     pub counters: Counters,
     /// Frames by use, in the order of [`Use`].
     pub used_frames: [u32; 6],
+    /// The most frames that were in use at any time.
+    pub used_frames_most: u32,
     /// Pages of all regions.
     pub managed_pages: u32,
     /// Pages of those that nobody watches as long as there is room for all of them.
@@ -282,6 +284,12 @@ impl Pager {
         &self.options
     }
 
+    /// The addresses that memory is given out from.
+    pub fn window(&self) -> std::ops::Range<usize> {
+        let window = &self.shared.memory.window;
+        window.address(0)..window.address(0) + window.bytes()
+    }
+
     /// How the swap file is written and read: never [`IoKind::Auto`].
     pub fn io_kind(&self) -> IoKind {
         self.shared.device.io_kind()
@@ -363,6 +371,7 @@ impl Pager {
         Snapshot {
             counters: core.counters,
             used_frames: uses.map(|what| core.budget.used(what)),
+            used_frames_most: core.budget.used_most(),
             managed_pages: core.regions.page_count(),
             unwatched_pages: core.regions.unwatched_pages(),
             stored_pages: zcache.pool.zpage_count() + zcache.same_filled.page_count(),
@@ -411,6 +420,11 @@ impl Drop for Pager {
 }
 
 impl Region {
+    /// Its length.
+    pub fn page_count(&self) -> u32 {
+        self.page_count
+    }
+
     /// Where it is.
     pub fn base(&self) -> *mut u8 {
         self.pager.shared.memory.window.address(self.first.index()) as *mut u8

@@ -184,6 +184,7 @@ impl Engine {
         let [resident, swap_cache, pool, reserve, _, buffers] = snapshot.used_frames.map(bytes);
         for (name, value) in [
             ("ram_bytes", self.options.ram_bytes),
+            ("used_most_bytes", bytes(snapshot.used_frames_most)),
             ("resident_bytes", resident),
             ("swap_cache_bytes", swap_cache),
             ("pool_bytes", pool),
