@@ -14,6 +14,7 @@ import signal
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -342,6 +343,32 @@ def test_the_largest_batches_bring_every_page_back(faults: str, eviction: str) -
         np.add(pattern.reshape(part.shape), number << 40, out=part)
     for number, part in enumerate(parts):
         assert np.array_equal(part, pattern.reshape(part.shape) + np.uint64(number << 40))
+
+
+@pytest.mark.skipif(
+    "ZPAGER_TEST_MACHINE" not in os.environ, reason="ZPAGER_TEST_MACHINE=1 lets memory be compacted"
+)
+@both_modes
+def test_no_page_is_lost_while_the_kernel_compacts_its_memory(faults: str) -> None:
+    """It migrates pages that are just being moved out of sight, which Linux 6.18 reports as not moved."""
+    engine = make_engine(ram_bytes=64 * MIB, swap_bytes=128 * MIB, faults=faults)
+    words = as_words(engine.allocate(96 * MIB, 8, "words"))
+    pages = words.reshape(-1, PAGE_BYTES // 8)
+    numbers = np.arange(len(pages), dtype=np.uint64)
+    end = time.monotonic() + 5
+
+    def compact() -> None:
+        while time.monotonic() < end:
+            Path("/proc/sys/vm/compact_memory").write_text("1")
+
+    with in_background(compact):
+        turn = 0
+        while time.monotonic() < end:
+            turn += 1
+            pages[:, turn % 512] = numbers + np.uint64(turn)
+            assert (pages[:, turn % 512] == numbers + np.uint64(turn)).all()
+            assert (pages[:, (turn - 1) % 512] == (numbers + np.uint64(turn - 1) if turn > 1 else 0)).all()
+    assert engine.counters()["vanished_pages"] == 0
 
 
 def test_what_a_program_discards_by_itself_is_zeros_and_is_counted() -> None:
