@@ -18,7 +18,11 @@ from zpager.doctor import Finding, Status, can_run, examine
 from zpager.errors import Error
 
 # Commands with heavy imports of their own, and the modules in which they are found under the same name.
-_LAZY_COMMANDS = {"demo": "zpager.demo.command"}
+_LAZY_COMMANDS = {
+    "config": "zpager.run.command",
+    "demo": "zpager.demo.command",
+    "run": "zpager.run.command",
+}
 _COLOURS: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 

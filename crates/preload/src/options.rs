@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use zpager_linux::pager::{Delivery, IoKind, Options};
 
@@ -15,13 +16,36 @@ pub struct Wanted {
     pub pager: Options,
     /// Blocks and mappings of at least so many bytes are managed.
     pub managed_bytes_min: usize,
+    /// Whether programs that this one starts are to be under zpager, too.
+    pub follow: bool,
     /// Where every process writes what it has done.
-    pub report_directory: Option<PathBuf>,
+    pub report_directory: PathBuf,
+    /// How often, beside its end.
+    pub report_every: Option<Duration>,
 }
 
 /// What `zpager run` has asked for. `None`: nothing, the library was preloaded by somebody else.
 pub fn from_environment() -> Option<Result<Wanted, String>> {
     std::env::var(VARIABLE).ok().map(|text| parse(&text))
+}
+
+/// Takes all trace of us out of the environment that programs inherit from this one.
+///
+/// # Safety
+/// Nobody else reads or writes the environment: before the program begins.
+pub unsafe fn forget_environment() {
+    let preloaded = std::env::var("LD_PRELOAD").unwrap_or_default();
+    // We are the first of them.
+    let others = preloaded.split_once(':').map_or("", |(_, others)| others);
+    // SAFETY: the caller's.
+    unsafe {
+        std::env::remove_var(VARIABLE);
+        if others.is_empty() {
+            std::env::remove_var("LD_PRELOAD");
+        } else {
+            std::env::set_var("LD_PRELOAD", others);
+        }
+    }
 }
 
 fn parse(text: &str) -> Result<Wanted, String> {
@@ -60,8 +84,10 @@ fn parse(text: &str) -> Result<Wanted, String> {
                 other => return Err(format!("io={other}")),
             },
         },
-        managed_bytes_min: typed("managed_min", find("managed_min")?)?,
-        report_directory: Some(find("report_dir")?).filter(|path| !path.is_empty()).map(PathBuf::from),
+        managed_bytes_min: typed("min_size", find("min_size")?)?,
+        follow: find("follow")? == "true",
+        report_directory: PathBuf::from(find("report_dir")?),
+        report_every: Some(number("report_every_ms")?).filter(|ms| *ms > 0).map(Duration::from_millis),
     })
 }
 
@@ -79,13 +105,13 @@ mod tests {
 
     const TEXT: &str = "ram=67108864;swap=1073741824;swap_dir=/var/tmp;codec=lz4;pool=zsmalloc;policy=frame-lru;\
         pool_limit=auto;reserve=auto;eviction=intact;faults=thread;readahead_pages=32;encrypt=true;io=auto;\
-        managed_min=65536;report_dir=";
+        min_size=65536;follow=true;report_dir=/tmp/reports;report_every_ms=0";
 
     #[test]
     fn every_option_is_understood_or_named() {
         let wanted = parse(TEXT).unwrap();
         assert_eq!((wanted.pager.ram_bytes, wanted.managed_bytes_min), (64 << 20, 64 << 10));
-        assert!(wanted.pager.pool_limit_bytes.is_none() && wanted.report_directory.is_none());
+        assert!(wanted.pager.pool_limit_bytes.is_none() && wanted.report_every.is_none());
         let broken = [
             (TEXT.replace("swap=", "swop="), "lacks swap"),
             (TEXT.replace("lz4", "lz5"), "codec=lz5"),

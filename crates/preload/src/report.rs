@@ -1,19 +1,33 @@
-//! What a process has done, left for `zpager run` as JSON when it ends.
+//! What a process has done, left for `zpager run` as JSON: when it ends, and now and then before.
 
 use std::fmt::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
 
 use zpager_core::page::PAGE_BYTES;
 use zpager_linux::pager::{Pager, Snapshot};
+use zpager_linux::spawn::spawn;
 
 static REPORT: OnceLock<(Arc<Pager>, PathBuf)> = OnceLock::new();
 
-/// Has this process report at its end.
-pub fn at_exit(pager: &Arc<Pager>, directory: &Path) {
-    if REPORT.set((Arc::clone(pager), directory.to_owned())).is_ok() {
-        // SAFETY: registers a function that may run at the end of the process.
-        unsafe { libc::atexit(write) };
+/// Has this process report to a directory at its end, and every so often.
+pub fn begin(pager: &Arc<Pager>, directory: &Path, every: Option<Duration>) {
+    if REPORT.set((Arc::clone(pager), directory.to_owned())).is_err() {
+        return;
+    }
+    // SAFETY: registers a function that may run at the end of the process.
+    unsafe { libc::atexit(write) };
+    if let Some(every) = every {
+        // Where there is no thread, there is no report before the end.
+        let _ = spawn("zpager-report", None, move || {
+            loop {
+                thread::sleep(every);
+                write();
+            }
+        });
     }
 }
 
@@ -23,8 +37,9 @@ extern "C" fn write() {
         return;
     }
     let path = directory.join(format!("{}.json", std::process::id()));
-    // A report that cannot be written is no reason to fail a program that has come to its end.
-    let _ = std::fs::write(path, json(&pager.snapshot()));
+    let new = path.with_extension("new");
+    // A report that cannot be written is no reason to fail a program.
+    let _ = fs::write(&new, json(&pager.snapshot())).and_then(|()| fs::rename(&new, &path));
 }
 
 fn json(snapshot: &Snapshot) -> String {

@@ -36,6 +36,10 @@ extern "C" fn on_load() {
         None => {}
         Some(Ok(wanted)) => {
             let managed_bytes_min = wanted.managed_bytes_min;
+            if !wanted.follow {
+                // SAFETY: this thread is the only one, and the program has not begun.
+                unsafe { options::forget_environment() };
+            }
             let _ = WANTED.set(wanted);
             MANAGED_BYTES_MIN.store(managed_bytes_min, Ordering::Release);
         }
@@ -81,9 +85,7 @@ pub fn pager() -> Option<&'static Arc<Pager>> {
             WINDOW_START.store(window.start, Ordering::Relaxed);
             WINDOW_END.store(window.end, Ordering::Release);
             let pager = PAGER.get_or_init(|| pager);
-            if let Some(directory) = &wanted.report_directory {
-                report::at_exit(pager, directory);
-            }
+            report::begin(pager, &wanted.report_directory, wanted.report_every);
             Some(pager)
         }
         Err(error) => fail(&error.to_string()),
