@@ -49,7 +49,7 @@ static PREVIOUS: Previous = Previous(UnsafeCell::new(MaybeUninit::zeroed()));
 
 unsafe extern "C" {
     /// Of the C library; the crate `libc` does not declare it for Linux.
-    fn pthread_atfork(
+    pub fn pthread_atfork(
         prepare: Option<extern "C" fn()>,
         parent: Option<extern "C" fn()>,
         child: Option<extern "C" fn()>,

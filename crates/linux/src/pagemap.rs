@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use zpager_core::page::{BATCH_MAX, PAGE_BYTES};
 
 use crate::last_words::abort;
+use crate::stop::replace_descriptor;
 
 const PAGEMAP_SCAN: u64 = 3 << 30 | (size_of::<ScanArgument>() as u64) << 16 | 0x66 << 8 | 16;
 
@@ -51,6 +52,11 @@ impl Pagemap {
         let pagemap = Pagemap(File::open("/proc/self/pagemap").ok()?);
         pagemap.scan(address, address + PAGE_BYTES, &mut [PageRange::default(); 1]).ok()?;
         Some(pagemap)
+    }
+
+    /// In a forked child, whose pages these are now.
+    pub fn renew(&self) -> io::Result<()> {
+        replace_descriptor(&self.0, &File::open("/proc/self/pagemap")?)
     }
 
     /// Which of at most [`BATCH_MAX`] pages are there, as bits: mapped, or where the kernel itself has put them.

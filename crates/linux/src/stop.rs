@@ -19,6 +19,11 @@ impl Stop {
         Ok(Stop(Arc::new(unsafe { OwnedFd::from_raw_fd(descriptor) })))
     }
 
+    /// In a forked child: another descriptor of the same number, which nobody else has.
+    pub fn renew(&self) -> io::Result<()> {
+        replace_descriptor(&self.0, &Stop::new()?.0)
+    }
+
     pub fn descriptor(&self) -> RawFd {
         self.0.as_raw_fd()
     }
@@ -39,3 +44,12 @@ impl Stop {
 }
 
 static ONE: u64 = 1;
+
+/// Makes the number of one descriptor that of another, which keeps its own, too.
+pub fn replace_descriptor(old: &impl AsRawFd, new: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: closes a descriptor that is ours, and puts a copy of another in its place.
+    match unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}

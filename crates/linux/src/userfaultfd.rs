@@ -9,6 +9,7 @@ use zpager_core::fault::Access;
 use zpager_core::page::PAGE_BYTES;
 
 use crate::last_words::abort;
+use crate::stop::replace_descriptor;
 
 const API: u64 = 0xaa;
 
@@ -31,6 +32,7 @@ const USERFAULTFD_IOC_NEW: u64 = ioctl_number(0, 0x00, 0);
 
 const USER_MODE_ONLY: i32 = 1;
 const COPY_MODE_WRITE_PROTECT: u64 = 2;
+const PROTECT_MODE_PROTECT: u64 = 1;
 const POISON_MODE_DONT_WAKE: u64 = 1;
 
 const EVENT_PAGEFAULT: u8 = 0x12;
@@ -150,6 +152,11 @@ impl Userfaultfd {
         Ok(opened)
     }
 
+    /// In a forked child: a userfaultfd of its own, by the same number.
+    pub fn renew(&self, delivery: Delivery) -> io::Result<()> {
+        replace_descriptor(self, &Self::open(delivery)?)
+    }
+
     /// The features that this kernel has, as bits.
     pub fn features_of_kernel() -> io::Result<(u64, bool)> {
         let opened = Self::open_any()?;
@@ -238,6 +245,12 @@ impl Userfaultfd {
     pub fn unprotect(&self, start: usize, length: usize) -> io::Result<()> {
         let range = Range { start: start as u64, length: length as u64 };
         self.ioctl(UFFDIO_WRITEPROTECT, &mut ProtectArgument { range, mode: 0 })
+    }
+
+    /// Write-protects what is there of a range.
+    pub fn protect(&self, start: usize, length: usize) -> io::Result<()> {
+        let range = Range { start: start as u64, length: length as u64 };
+        self.ioctl(UFFDIO_WRITEPROTECT, &mut ProtectArgument { range, mode: PROTECT_MODE_PROTECT })
     }
 
     /// Makes every access to a range that is not there end in SIGBUS. Who waits for it already

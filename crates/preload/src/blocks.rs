@@ -103,6 +103,17 @@ unsafe impl Allocator for Segments {
     }
 }
 
+/// All locks of this file.
+pub struct Guards {
+    _arenas: Vec<MutexGuard<'static, Dlmalloc<Segments>>>,
+    _regions: MutexGuard<'static, BTreeMap<usize, Region>>,
+}
+
+/// Takes them, in the order in which they are taken everywhere.
+pub fn lock_all() -> Guards {
+    Guards { _arenas: ARENA.iter().map(lock).collect(), _regions: lock(&REGIONS) }
+}
+
 /// Locks an arena that nobody else is in, beginning with this thread's.
 fn some_arena() -> (usize, MutexGuard<'static, Dlmalloc<Segments>>) {
     // SAFETY: has no preconditions.

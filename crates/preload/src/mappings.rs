@@ -27,8 +27,16 @@ impl Piece {
 /// By the addresses where they begin.
 static PIECES: Mutex<BTreeMap<usize, Piece>> = Mutex::new(BTreeMap::new());
 
+/// The lock of this file.
+pub struct Guard(MutexGuard<'static, BTreeMap<usize, Piece>>);
+
+/// Takes it.
+pub fn lock() -> Guard {
+    Guard(PIECES.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 fn pieces() -> MutexGuard<'static, BTreeMap<usize, Piece>> {
-    PIECES.lock().unwrap_or_else(PoisonError::into_inner)
+    lock().0
 }
 
 /// A new mapping of zeros. `None`: there is no room.

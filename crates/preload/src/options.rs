@@ -83,6 +83,7 @@ fn parse(text: &str) -> Result<Wanted, String> {
                 "threads" => IoKind::Threads,
                 other => return Err(format!("io={other}")),
             },
+            is_inherited: true,
         },
         managed_bytes_min: typed("min_size", find("min_size")?)?,
         follow: find("follow")? == "true",

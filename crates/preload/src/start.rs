@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use zpager_linux::pager::Pager;
 
+use crate::fork;
 use crate::options::{self, Wanted};
 use crate::report;
 
@@ -85,6 +86,7 @@ pub fn pager() -> Option<&'static Arc<Pager>> {
             WINDOW_START.store(window.start, Ordering::Relaxed);
             WINDOW_END.store(window.end, Ordering::Release);
             let pager = PAGER.get_or_init(|| pager);
+            fork::prepare();
             report::begin(pager, &wanted.report_directory, wanted.report_every);
             Some(pager)
         }
