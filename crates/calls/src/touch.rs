@@ -34,9 +34,14 @@ impl Pages {
         });
     }
 
+    /// A structure of a size that only the kernel knows: its first page, and the next where the call fails for that.
+    pub fn write_structure(&mut self, into: *mut c_void) {
+        self.write(into, 1);
+    }
+
     /// A string that ends in 0, and may be null.
     pub fn string(&mut self, from: *const c_char) {
-        if !from.is_null() && managed_part(from as usize..from as usize + 1).is_some() {
+        if !from.is_null() && managed_part(&(from as usize..from as usize + 1)).is_some() {
             self.is_managed = true;
             // SAFETY: the program says that it is a string; reading all of it brings it in.
             std::hint::black_box(unsafe { libc::strlen(from) });
@@ -109,7 +114,7 @@ impl Pages {
 
     fn each_page(&mut self, start: *const c_void, bytes: usize, touch: impl Fn(*const u8)) {
         let start = start as usize;
-        let Some(part) = managed_part(start..start.saturating_add(bytes)) else { return };
+        let Some(part) = managed_part(&(start..start.saturating_add(bytes))) else { return };
         self.is_managed = true;
         let mut at = part.start;
         while at < part.end {
