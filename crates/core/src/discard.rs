@@ -10,6 +10,7 @@ use crate::budget::Use;
 use crate::engine::Core;
 use crate::page::PageNumber;
 use crate::page_table::State;
+use crate::region::Region;
 use crate::swap_cache::StagingSlot;
 use crate::task::{Next, Task};
 use crate::world::World;
@@ -60,11 +61,30 @@ impl Discard {
         if let Some(first) = self.region {
             core.regions.close(first);
         }
-        let region = core.regions.find(self.next).expect("pages of a region");
-        if region.watched_until <= self.next {
-            return self.plan_unwatched(core);
+        self.release.clear();
+        let region = core.regions.find(self.next).expect("pages of a region").clone();
+        self.is_unwatched = region.watched_until <= self.next;
+        self.is_mapped = self.is_unwatched;
+        let next = if self.is_unwatched {
+            self.plan_unwatched(core, &region)
+        } else {
+            self.plan_watched(core, region.watched_until)
+        };
+        self.is_planned = next == Next::CarryOut;
+        next
+    }
+
+    fn plan_unwatched(&mut self, core: &mut Core, region: &Region) -> Next {
+        if region.is_changing {
+            return Next::Wait;
         }
-        let most = (self.end.0.min(region.watched_until.0) - self.next.0).min(CHUNK_PAGES);
+        core.regions.set_changing(region.first, true);
+        self.chunk = self.end.0 - self.next.0;
+        Next::CarryOut
+    }
+
+    fn plan_watched(&mut self, core: &mut Core, watched_until: PageNumber) -> Next {
+        let most = (self.end.0.min(watched_until.0) - self.next.0).min(CHUNK_PAGES);
         let is_in_use = |page| {
             let entry = core.pages.get(page);
             let is_staged = matches!(entry.state, State::SwapCache | State::Writing);
@@ -74,8 +94,6 @@ impl Discard {
         if self.chunk == 0 {
             return Next::Wait;
         }
-        self.is_mapped = false;
-        self.release.clear();
         for page in self.chunk() {
             let entry = core.pages.get(page);
             match entry.state {
@@ -92,40 +110,30 @@ impl Discard {
             self.is_mapped |= matches!(entry.state, State::Resident | State::Lost);
             core.pages.set_busy(page, true);
         }
-        self.is_planned = true;
         Next::CarryOut
-    }
-
-    fn plan_unwatched(&mut self, core: &mut Core) -> Next {
-        let region = core.regions.find(self.next).expect("pages of a region");
-        if region.is_changing {
-            return Next::Wait;
-        }
-        core.regions.set_changing(region.first, true);
-        self.chunk = self.end.0 - self.next.0;
-        self.is_unwatched = true;
-        self.is_planned = true;
-        Next::CarryOut
-    }
-
-    fn commit_unwatched(&mut self, core: &mut Core) {
-        let region = core.regions.find(self.next).expect("pages of a region");
-        let (first, end) = (region.first, region.end());
-        core.regions.set_changing(first, false);
-        if self.region.is_some() {
-            core.regions.watch_until(first, end);
-            core.budget.give_back(Use::Resident, self.chunk);
-        }
-        self.next = self.end;
-        self.is_unwatched = false;
-        self.is_planned = false;
-        core.committed();
     }
 
     fn commit(&mut self, core: &mut Core) {
         if self.is_unwatched {
-            return self.commit_unwatched(core);
+            self.commit_unwatched(core);
+        } else {
+            self.commit_watched(core);
         }
+        self.next = self.next.plus(self.chunk);
+        self.is_planned = false;
+        core.committed();
+    }
+
+    fn commit_unwatched(&mut self, core: &mut Core) {
+        let first = core.regions.find(self.next).expect("pages of a region").first;
+        core.regions.set_changing(first, false);
+        if self.region.is_some() {
+            core.regions.watch_until(first, self.end);
+            core.budget.give_back(Use::Resident, self.chunk);
+        }
+    }
+
+    fn commit_watched(&mut self, core: &mut Core) {
         for page in self.chunk() {
             let entry = core.pages.get(page);
             match entry.state {
@@ -145,9 +153,6 @@ impl Discard {
         }
         core.budget.give_back(Use::SwapCache, self.release.len() as u32);
         core.frontswap.invalidate_area(self.next, self.chunk);
-        self.next = self.next.plus(self.chunk);
-        self.is_planned = false;
-        core.committed();
     }
 }
 
@@ -166,13 +171,11 @@ impl Task for Discard {
     }
 
     fn carry_out(&mut self, world: World<'_>) {
-        if self.is_unwatched {
-            // In this order: a touch after the end of a region must not leave a page there.
-            if self.region.is_some() {
-                world.memory.watch(self.next, self.chunk);
-            }
-            world.memory.discard(self.next, self.chunk);
-        } else if self.is_mapped {
+        if self.is_unwatched && self.region.is_some() {
+            // Before the discard: a touch after the end of a region must not leave a page there.
+            world.memory.watch(self.next, self.chunk);
+        }
+        if self.is_mapped {
             world.memory.discard(self.next, self.chunk);
         }
         if !self.release.is_empty() {

@@ -99,9 +99,9 @@ impl SimulatedMemory {
         let is_dirty = mapping.as_ref().is_some_and(|mapping| !mapping.is_protected);
         if is_dirty {
             *mapping = None;
-        }
-        if is_dirty && !self.unwatched.borrow().contains(&page) {
-            self.vanished.borrow_mut().insert(page);
+            if !self.unwatched.borrow().contains(&page) {
+                self.vanished.borrow_mut().insert(page);
+            }
         }
         is_dirty
     }
