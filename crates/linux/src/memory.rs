@@ -190,8 +190,11 @@ impl ManagedMemory {
                 // The layout of the address space is just changing, or part was moved.
                 Err(Some(libc::EAGAIN)) => {}
                 // Linux 6.18 forgets what it has moved where it had to begin again (a huge page was split,
-                // a page was just migrating), and runs into it.
-                Err(Some(libc::EEXIST)) => moved += 1,
+                // a page was just migrating), and runs into it. Having failed, it has woken nobody.
+                Err(Some(libc::EEXIST)) => {
+                    let _ = self.userfaultfd.wake(target + at + bytes, PAGE_BYTES);
+                    moved += 1;
+                }
                 Err(Some(libc::ENOENT)) => return (moved, Err(Vanished)),
                 // The page frame may be a forked child's, too: then a write makes it ours.
                 Err(Some(libc::EBUSY)) if self.may_be_shared.load(Ordering::Relaxed) && moved >= unshared => {
