@@ -16,9 +16,9 @@ mod inherit;
 mod keeper;
 mod last_words;
 mod of_process;
-mod signal_mode;
+pub mod signal_mode;
 mod signals;
-mod spawn;
+pub mod spawn;
 mod stop;
 mod system_call;
 
