@@ -52,7 +52,8 @@ pub fn enter(pager: &Arc<Pager>) {
 extern "C" fn before() {
     let blocked = SignalsBlocked::new();
     let list = PAGERS.lock().expect("nothing panics under this lock");
-    let pagers: Vec<_> = list.iter().filter_map(Weak::upgrade).filter(|pager| !pager.is_elsewhere()).collect();
+    let pagers: Vec<_> =
+        list.iter().filter_map(Weak::upgrade).filter(|pager| !pager.is_elsewhere()).collect();
     let rests = pagers.iter().map(|pager| {
         let rest = pager.come_to_rest();
         // SAFETY: the guards in it are of locks of the pager, which is kept beside it, and dropped after it.

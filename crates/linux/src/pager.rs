@@ -361,7 +361,8 @@ impl Pager {
         let core = &mut rest.state.core;
         let no_memory = |error| Error::Device("the parent's memory".into(), error);
         let unwatched = core.regions.iter().filter(|region| region.is_unwatched());
-        let unwatched = unwatched.map(|region| (region.watched_until, region.end().0 - region.watched_until.0));
+        let unwatched =
+            unwatched.map(|region| (region.watched_until, region.end().0 - region.watched_until.0));
         shared.memory.renew(faults, unwatched).map_err(no_memory)?;
         for (first, count) in core.clean_runs() {
             shared.memory.protect(first, count).map_err(no_memory)?;

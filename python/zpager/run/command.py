@@ -20,6 +20,14 @@ _OWN_FAILURE = 125
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+def _shown(value: Any) -> str:
+    if value is None:
+        return "as zpager chooses it"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _setting_flags(function: _Function) -> _Function:
     """A flag for each setting; what is not given is None."""
     for setting in reversed(SETTINGS):
@@ -118,18 +126,6 @@ def config(as_json: bool, **flags: Any) -> None:
     value_width = max(map(len, shown.values()))
     for name, one in values.items():
         click.echo(f"{name:<{width}}  {shown[name]:<{value_width}}  {one.origin}".rstrip())
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "as zpager chooses it"
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
 
 
 def _tell(lines: list[str]) -> None:

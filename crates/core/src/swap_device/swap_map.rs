@@ -169,7 +169,9 @@ impl SwapMap {
 
     /// A child is forked, which reads what is in use now: none of that is given out again before `thaw`.
     pub fn freeze(&mut self) {
-        for (frozen, used) in self.frozen.iter_mut().zip(&self.words[..self.untouched.div_ceil(WORD_SLOTS) as usize]) {
+        for (frozen, used) in
+            self.frozen.iter_mut().zip(&self.words[..self.untouched.div_ceil(WORD_SLOTS) as usize])
+        {
             *frozen |= used;
         }
     }
@@ -186,7 +188,6 @@ impl SwapMap {
         }
         self.limbo = 0;
     }
-
 
     /// Takes a slot out of use for good.
     pub fn retire(&mut self, slot: Slot) {
