@@ -199,6 +199,8 @@ impl ManagedMemory {
                 // The page frame may be a forked child's, too: then a write makes it ours.
                 Err(Some(libc::EBUSY)) if self.may_be_shared.load(Ordering::Relaxed) && moved >= unshared => {
                     let page = source + moved * PAGE_BYTES;
+                    // One that has no copy any more may still be protected, and nobody would answer us.
+                    let _ = self.userfaultfd.unprotect(page, PAGE_BYTES);
                     self.advise(page, PAGE_BYTES, libc::MADV_POPULATE_WRITE);
                     unshared = moved + 1;
                 }
