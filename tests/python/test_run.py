@@ -233,3 +233,21 @@ def test_it_ends_soon_after_the_program(tmp_path: Path) -> None:
     assert run("sleep", "0.1", env={**os.environ, "TMPDIR": str(tmp_path)}).returncode == 0
     assert time.monotonic() - began < 5
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("faults", ["thread", "signal"])
+def test_a_program_may_close_everything_that_it_does_not_know(faults: str) -> None:
+    done = python(
+        "import os, resource\n"
+        "block = bytearray(96 << 20)\n"
+        "assert os.open('/dev/null', os.O_RDONLY) == 3\n"  # the lowest number is the program's
+        "highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0]\n"
+        "os.closerange(3, highest)\n"
+        "for number in range(3, 5000):\n"
+        "    try: os.close(number)\n"
+        "    except OSError: pass\n"
+        "for at in range(0, len(block), 4096): block[at:at + 8] = at.to_bytes(8, 'little')\n"
+        "assert all(block[at:at + 8] == at.to_bytes(8, 'little') for at in range(0, len(block), 4096))\n",
+        options=(*RAM, f"--faults={faults}"),
+    )
+    assert done.returncode == 0, done.stderr

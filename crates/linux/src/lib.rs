@@ -22,6 +22,7 @@ pub mod spawn;
 mod stop;
 mod system_call;
 
+pub mod descriptors;
 pub mod device_io;
 mod mapping;
 mod memory;

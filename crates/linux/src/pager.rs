@@ -37,6 +37,7 @@ use zpager_core::zcache::pool::arena::Arena;
 
 use zeroize::Zeroizing;
 
+use crate::descriptors::{Kept, moved_up};
 use crate::device_io::DeviceIo;
 use crate::error::Error;
 use crate::fork;
@@ -142,7 +143,7 @@ struct State {
     /// Somebody wants to fork: no task begins.
     is_forking: bool,
     /// A pipe for each fork, which has no writer any more when the last child of it has gone.
-    children: Vec<OwnedFd>,
+    children: Vec<Kept<OwnedFd>>,
 }
 
 /// A pager at rest, with all its locks held; see [`crate::inherit`].
@@ -151,7 +152,7 @@ pub(crate) struct Rest<'a> {
     fault_tasks: MutexGuard<'a, FaultTasks>,
     state: MutexGuard<'a, State>,
     /// What the child holds open, and what tells us.
-    pipe: Option<(OwnedFd, OwnedFd)>,
+    pipe: Option<(Kept<OwnedFd>, Kept<OwnedFd>)>,
 }
 
 struct FaultTasks {
@@ -628,14 +629,15 @@ impl State {
 }
 
 /// Reader and writer.
-fn new_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+fn new_pipe() -> io::Result<(Kept<OwnedFd>, Kept<OwnedFd>)> {
     let mut descriptors = [-1; 2];
     // SAFETY: makes two descriptors, which are nobody else's, or none.
     unsafe {
         if libc::pipe2(descriptors.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok((OwnedFd::from_raw_fd(descriptors[0]), OwnedFd::from_raw_fd(descriptors[1])))
+        let kept = |descriptor| Kept::new(moved_up(OwnedFd::from_raw_fd(descriptor)));
+        Ok((kept(descriptors[0]), kept(descriptors[1])))
     }
 }
 

@@ -10,6 +10,7 @@
 //! its faults.
 
 mod blocks;
+mod descriptors;
 mod fork;
 mod malloc;
 mod mappings;
