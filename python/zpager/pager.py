@@ -12,6 +12,7 @@ import operator
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, SupportsIndex, TypeAlias, get_args
 
@@ -21,30 +22,35 @@ from zpager._core import Allocation, Engine
 from zpager.errors import (
     ClosedError,
     ConfigurationError,
-    DeviceError,
     LiveArraysWarning,
     SwapDirectoryWarning,
 )
-from zpager.sizes import Size, format_size, parse_size
+from zpager.options import (
+    DEFAULT_EVICTION,
+    DEFAULT_POLICY,
+    LARGEST_READAHEAD_PAGES,
+    Codec,
+    Eviction,
+    Faults,
+    Io,
+    Options,
+    Policy,
+    Pool,
+    is_whole,
+    require_switch,
+    size_argument,
+    with_bytes,
+)
+from zpager.sizes import Size, format_size
 from zpager.stats import PAGE_BYTES, Stats
-from zpager.swap_directory import choose_swap_directory, doubt_about, free_bytes
+from zpager.swap_directory import doubt_about
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-Codec: TypeAlias = Literal["lz4", "zstd"]
-Pool: TypeAlias = Literal["zsmalloc", "zbud"]
-Eviction: TypeAlias = Literal["unuse", "writeback", "intact", "none"]
-Policy: TypeAlias = Literal["frame-lru", "second-chance", "sieve", "s3-fifo", "frame-aware"]
-Faults: TypeAlias = Literal["thread", "signal"]
-Io: TypeAlias = Literal["auto", "io_uring", "threads"]
 Order: TypeAlias = Literal["C", "F"]
 Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
-DEFAULT_EVICTION: Final[Eviction] = "intact"
-DEFAULT_POLICY: Final[Policy] = "frame-lru"
-
-_LARGEST_READAHEAD_PAGES = 32
 _LARGEST_SHUFFLED_ITEM_BYTES = 64
 _TEXT = 65  # the core's name, in an item size's place, for code points of 4 bytes
 _LARGEST_ARRAY_BYTES = (1 << 63) - 1
@@ -120,60 +126,38 @@ class Pager:
         reserve: Size | None = None,
         swap_dir: str | os.PathLike[str] | None = None,
         shuffle: bool = True,
-        readahead_pages: int = 32,
+        readahead_pages: int = LARGEST_READAHEAD_PAGES,
         encrypt: bool = True,
         io: Io = "auto",
     ) -> None:
         """Reserve the swap file and start the engine; see the class for the arguments."""
-        self.ram_bytes = _size("ram", ram)
-        self.pool_limit_bytes = (
-            None if pool_limit == "auto" else _size("pool_limit", pool_limit, whole=self.ram_bytes)
-        )
-        if self.pool_limit_bytes is not None and self.pool_limit_bytes > self.ram_bytes:
-            raise ConfigurationError(
-                f"pool_limit={pool_limit!r} is {format_size(self.pool_limit_bytes)}, more than "
-                f"ram={format_size(self.ram_bytes)}, of which the pool is a part; give a share such as '50%'"
-            )
-        _choose("codec", codec, get_args(Codec))
-        _choose("pool", pool, get_args(Pool))
-        _choose("policy", policy, get_args(Policy))
-        _choose("eviction", eviction, get_args(Eviction))
-        _choose("faults", faults, get_args(Faults))
-        _choose("io", io, get_args(Io))
-        for name, switch in (("shuffle", shuffle), ("encrypt", encrypt)):
-            if not isinstance(switch, bool):
-                raise ConfigurationError(f"{name}={switch!r}: give True or False")
-        if not _is_whole(readahead_pages, 0, _LARGEST_READAHEAD_PAGES):
-            raise ConfigurationError(
-                f"readahead_pages={readahead_pages!r}: give a whole number of pages from 0 (off) to "
-                f"{_LARGEST_READAHEAD_PAGES}"
-            )
-        self.swap_directory = choose_swap_directory(swap_dir)
-        doubt = doubt_about(self.swap_directory)
-        if doubt:
-            warnings.warn(f"{self.swap_directory} {doubt}", SwapDirectoryWarning, stacklevel=2)
-        self.swap_bytes = (
-            _default_swap_bytes(self.ram_bytes, self.swap_directory) if swap is None else _size("swap", swap)
-        )
-        _require_room(self.swap_bytes, self.swap_directory)
-        self._shuffle = shuffle
-        self._closed = False
-        self._process = os.getpid()
-        self._engine = Engine(
-            ram_bytes=self.ram_bytes,
-            swap_bytes=self.swap_bytes,
-            swap_directory=self.swap_directory,
+        options = Options.checked(
+            ram=ram,
+            swap=swap,
             codec=codec,
             pool=pool,
             policy=policy,
-            pool_limit_bytes=self.pool_limit_bytes,
-            reserve_bytes=None if reserve is None else _size("reserve", reserve, whole=self.ram_bytes),
             eviction=eviction,
             faults=faults,
+            pool_limit=pool_limit,
+            reserve=reserve,
+            swap_dir=swap_dir,
             readahead_pages=readahead_pages,
             encrypt=encrypt,
             io=io,
         )
+        require_switch("shuffle", shuffle)
+        doubt = doubt_about(options.swap_directory)
+        if doubt:
+            warnings.warn(f"{options.swap_directory} {doubt}", SwapDirectoryWarning, stacklevel=2)
+        self.ram_bytes = options.ram_bytes
+        self.swap_bytes = options.swap_bytes
+        self.pool_limit_bytes = options.pool_limit_bytes
+        self.swap_directory = options.swap_directory
+        self._shuffle = shuffle
+        self._closed = False
+        self._process = os.getpid()
+        self._engine = Engine(**asdict(options))
         self._choices = (
             f"codec={codec}, pool={pool}, policy={policy}, eviction={eviction}, faults={faults}, "
             f"shuffle={shuffle}, readahead_pages={readahead_pages}, encrypt={encrypt}, io={self._engine.io}"
@@ -258,11 +242,13 @@ class Pager:
         argument.
         """
         self._require_usable()
-        if not _is_whole(item_bytes, 1, _LARGEST_SHUFFLED_ITEM_BYTES):
+        if not is_whole(item_bytes, 1, _LARGEST_SHUFFLED_ITEM_BYTES):
             raise ConfigurationError(
                 f"item_bytes={item_bytes!r}: give a number of bytes from 1 to {_LARGEST_SHUFFLED_ITEM_BYTES}"
             )
-        return self._engine.allocate(_size("size", size), item_bytes if self._shuffle else 1, "buffer")
+        return self._engine.allocate(
+            size_argument("size", size), item_bytes if self._shuffle else 1, "buffer"
+        )
 
     # Bringing it in.
 
@@ -326,7 +312,7 @@ class Pager:
         (the idea of the kernel's `memory.reclaim`). Raises ClosedError after `close`.
         """
         self._require_usable()
-        pages = -(-_size("size", size, whole=self.ram_bytes) // PAGE_BYTES)
+        pages = -(-size_argument("size", size, whole=self.ram_bytes) // PAGE_BYTES)
         return self._engine.reclaim(pages) * PAGE_BYTES
 
     # The end.
@@ -353,9 +339,9 @@ class Pager:
 
     def __repr__(self) -> str:
         """What was understood, every size in units and in bytes."""
-        pool_limit = "auto" if self.pool_limit_bytes is None else _both(self.pool_limit_bytes)
+        pool_limit = "auto" if self.pool_limit_bytes is None else with_bytes(self.pool_limit_bytes)
         return (
-            f"<zpager.Pager ram={_both(self.ram_bytes)}, swap={_both(self.swap_bytes)} in "
+            f"<zpager.Pager ram={with_bytes(self.ram_bytes)}, swap={with_bytes(self.swap_bytes)} in "
             f"{self.swap_directory}, pool_limit={pool_limit}, {self._choices}, "
             f"{'closed' if self._closed else 'open'}>"
         )
@@ -397,41 +383,6 @@ class Pager:
                 f"({os.getpid()}), which has none of its memory; make a new zpager.Pager here, or start "
                 "workers by 'spawn' instead of 'fork'"
             )
-
-
-def _size(name: str, value: Size, whole: int | None = None) -> int:
-    """Parse a size that is the argument `name`, so that an error names the argument."""
-    try:
-        return parse_size(value, whole=whole)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{name}: {error}") from None
-
-
-def _is_whole(value: object, smallest: int, largest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and smallest <= value <= largest
-
-
-def _choose(name: str, value: str, accepted: tuple[str, ...]) -> None:
-    if value not in accepted:
-        raise ConfigurationError(f"{name}={value!r}: choose one of {', '.join(map(repr, accepted))}")
-
-
-def _default_swap_bytes(ram_bytes: int, directory: str) -> int:
-    half_of_free = free_bytes(directory) // 2
-    if half_of_free < PAGE_BYTES:
-        raise ConfigurationError(
-            f"{directory} has no free space for a swap file; name another directory by swap_dir="
-        )
-    return min(4 * ram_bytes, half_of_free)
-
-
-def _require_room(swap_bytes: int, directory: str) -> None:
-    free = free_bytes(directory)
-    if swap_bytes > free:
-        raise DeviceError(
-            f"no room for the swap file in {directory}: swap is {_both(swap_bytes)}, and {_both(free)} are "
-            "free there; ask for less by swap=, free some, or name another directory by swap_dir="
-        )
 
 
 def _not_of_this_pager(array: object) -> ConfigurationError:
@@ -498,7 +449,3 @@ def _item_bytes(dtype: np.dtype[Any]) -> int:
 def _shortened(dtype: np.dtype[Any]) -> str:
     text = str(dtype)
     return text if len(text) <= _DTYPE_TEXT_LENGTH else text[: _DTYPE_TEXT_LENGTH - 1] + "…"
-
-
-def _both(size_bytes: int) -> str:
-    return f"{format_size(size_bytes)} ({size_bytes} bytes)"

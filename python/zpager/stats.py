@@ -38,6 +38,8 @@ class Stats:
     # The budget. From resident to buffers it adds up to `used_bytes`, which never exceeds `ram_bytes`.
     ram_bytes: int = field(metadata=_GAUGE)
     """The budget, `ram`."""
+    used_most_bytes: int = field(metadata=_GAUGE)
+    """The most of it that was in use at any time."""
     resident_bytes: int = field(metadata=_GAUGE)
     """Pages that the program has mapped, and all of those that it may map unwatched."""
     swap_cache_bytes: int = field(metadata=_GAUGE)
@@ -76,6 +78,8 @@ class Stats:
     # Faults: how many, and where the page was found.
     faults: int
     """Faults handled, write-protect faults included."""
+    fault_time_us: int
+    """Microseconds that all of them took, which is time that the program has waited."""
     faults_zero: int
     """First touches: a fresh page of zeros."""
     faults_swap_cache: int

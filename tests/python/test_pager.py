@@ -411,10 +411,10 @@ def test_the_default_of_swap_is_four_times_ram_and_at_most_half_of_what_is_free(
 ) -> None:
     with zpager.Pager(ram=RAM) as pager:
         assert pager.swap_bytes == 4 * pager.ram_bytes
-    monkeypatch.setattr("zpager.pager.free_bytes", lambda directory: 40 << 20)
+    monkeypatch.setattr("zpager.options.free_bytes", lambda directory: 40 << 20)
     with zpager.Pager(ram=RAM) as pager:
         assert pager.swap_bytes == 20 << 20
-    monkeypatch.setattr("zpager.pager.free_bytes", lambda directory: 0)
+    monkeypatch.setattr("zpager.options.free_bytes", lambda directory: 0)
     with pytest.raises(zpager.ConfigurationError, match="no free space"):
         zpager.Pager(ram=RAM)
 

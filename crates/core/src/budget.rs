@@ -27,12 +27,13 @@ const USES: usize = 6;
 pub struct Budget {
     total: u32,
     used: [u32; USES],
+    used_most: u32,
 }
 
 impl Budget {
     /// A budget of `total` frames, all of them free.
     pub fn new(total: u32) -> Self {
-        Budget { total, used: [0; USES] }
+        Budget { total, used: [0; USES], used_most: 0 }
     }
 
     /// All frames, whatever their use.
@@ -50,12 +51,18 @@ impl Budget {
         self.total - self.used.iter().sum::<u32>()
     }
 
+    /// The most frames that were in use at any time.
+    pub fn used_most(&self) -> u32 {
+        self.used_most
+    }
+
     /// Takes `frames` for a use, or none of them where fewer are free.
     #[must_use]
     pub fn take(&mut self, what: Use, frames: u32) -> bool {
         let granted = frames <= self.free();
         if granted {
             self.used[what as usize] += frames;
+            self.used_most = self.used_most.max(self.total - self.free());
         }
         granted
     }

@@ -145,6 +145,8 @@ pub struct Core {
     pub border: Border,
     /// Eviction has begun and has not made its room yet.
     pub is_evicting: bool,
+    /// Everything is to come to rest: kswapd begins nothing.
+    pub is_resting: bool,
     /// Commits so far: whoever waits is woken when this changes.
     pub commits: u64,
     /// Resident frames in the budget whose pages are not in the lists yet.
@@ -180,6 +182,7 @@ impl Core {
             pool_evictions: 0,
             border: Border::new(config.ram_frames),
             is_evicting: false,
+            is_resting: false,
             commits: 0,
             arriving: 0,
             window_high: 0,
@@ -312,6 +315,20 @@ impl Core {
             let entry = pages.get(page);
             pages.set(page, Entry { backing: Backing::Zpage(handle), ..entry });
             counters.compaction_moves += 1;
+        })
+    }
+
+    /// Runs of neighbouring clean pages: the first, and how many.
+    pub fn clean_runs(&self) -> impl Iterator<Item = (PageNumber, u32)> {
+        let is_clean = |page: &PageNumber| self.pages.get(*page).is_clean();
+        self.regions.iter().flat_map(move |region| {
+            let mut next = region.first;
+            std::iter::from_fn(move || {
+                let first = (next.0..region.end().0).map(PageNumber).find(is_clean)?;
+                let count = (first.0..region.end().0).map(PageNumber).take_while(is_clean).count() as u32;
+                next = first.plus(count);
+                Some((first, count))
+            })
         })
     }
 

@@ -28,6 +28,8 @@ macro_rules! counters {
 counters! {
     /// Faults served, of every kind.
     faults,
+    /// Microseconds that all of them took.
+    fault_time_us,
     /// First touches.
     faults_zero,
     /// Served from the swap cache.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
 use crate::mapping::Mapping;
 use crate::signals::pass_on;
+use crate::system_call;
 
 /// Pagers whose windows are known; touches of any more are segmentation faults without a word.
 const WINDOWS_MAX: usize = 64;
@@ -48,7 +49,7 @@ static PREVIOUS: Previous = Previous(UnsafeCell::new(MaybeUninit::zeroed()));
 
 unsafe extern "C" {
     /// Of the C library; the crate `libc` does not declare it for Linux.
-    fn pthread_atfork(
+    pub fn pthread_atfork(
         prepare: Option<extern "C" fn()>,
         parent: Option<extern "C" fn()>,
         child: Option<extern "C" fn()>,
@@ -94,10 +95,10 @@ extern "C" fn in_child() {
         has_windows = true;
         let start = entry.start.load(Ordering::Relaxed);
         let length = entry.end.load(Ordering::Relaxed) - start;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+        let flags = libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
         // SAFETY: where anything is mapped already this does nothing, as in a child of a child.
         unsafe {
-            libc::mmap(start as *mut libc::c_void, length, libc::PROT_NONE, flags, -1, 0);
+            let _ = system_call::map(start, length, libc::PROT_NONE, flags);
         }
     }
     // A child of a child has the handler, and somebody may have put another in front of it.

@@ -3,7 +3,7 @@
 //! [`pager::Pager`] is what a language binding uses. It drives the core's tasks; a fault comes
 //! to it through the [`handler_thread`] or, in [`signal_mode`], on the thread that faulted.
 //! [`memory`] moves pages by the calls of [`userfaultfd`], and asks [`pagemap`] what is there; [`swap_file`] is the swap device, which
-//! [`device_io`] writes and reads. A [`fork`]ed child is told that the memory is not there.
+//! [`device_io`] writes and reads. A [`fork`]ed child is told that the memory is not there, or [`inherit`]s it.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("zpager needs Linux");
@@ -12,13 +12,17 @@ pub mod pager;
 
 mod fork;
 mod handler_thread;
+mod inherit;
 mod keeper;
 mod last_words;
-mod signal_mode;
+mod of_process;
+pub mod signal_mode;
 mod signals;
-mod spawn;
+pub mod spawn;
 mod stop;
+mod system_call;
 
+pub mod descriptors;
 pub mod device_io;
 mod mapping;
 mod memory;

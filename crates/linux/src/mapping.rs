@@ -5,6 +5,8 @@ use std::ptr::NonNull;
 
 use zpager_core::page::{PAGE_BYTES, Page};
 
+use crate::system_call;
+
 /// Private anonymous memory, unmapped when dropped.
 ///
 /// A forked child does not get it: there it would read as zeros or be a copy that nobody
@@ -26,25 +28,14 @@ impl Mapping {
         let bytes = pages * PAGE_BYTES;
         // SAFETY: a new mapping at an address of the kernel's choice, and advice about it.
         unsafe {
-            let base = libc::mmap(
-                std::ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            );
-            if base == libc::MAP_FAILED {
-                return Err(io::Error::last_os_error());
-            }
-            let mapping = Mapping { base: NonNull::new(base.cast()).expect("mmap never returns 0"), pages };
+            let base = system_call::map(0, bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_NORESERVE)?;
+            let pointer = NonNull::new(base as *mut Page).expect("mmap never returns 0");
+            let mapping = Mapping { base: pointer, pages };
             for advice in [libc::MADV_DONTFORK, libc::MADV_DONTDUMP] {
-                if libc::madvise(base, bytes, advice) != 0 {
-                    return Err(io::Error::last_os_error());
-                }
+                system_call::advise(base, bytes, advice)?;
             }
             // A kernel without huge pages refuses this, and needs it not.
-            libc::madvise(base, bytes, libc::MADV_NOHUGEPAGE);
+            let _ = system_call::advise(base, bytes, libc::MADV_NOHUGEPAGE);
             Ok(mapping)
         }
     }
@@ -54,11 +45,8 @@ impl Mapping {
         let mapping = Self::new(1)?;
         // SAFETY: advice about a page of ours.
         unsafe {
-            let address = mapping.base.as_ptr().cast();
             for advice in [libc::MADV_DOFORK, libc::MADV_WIPEONFORK] {
-                if libc::madvise(address, mapping.bytes(), advice) != 0 {
-                    return Err(io::Error::last_os_error());
-                }
+                system_call::advise(mapping.address(0), mapping.bytes(), advice)?;
             }
         }
         Ok(mapping)
@@ -90,7 +78,7 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: mapped in `new`, and whoever drops this value uses no pointer into it later.
         unsafe {
-            libc::munmap(self.base.as_ptr().cast(), self.bytes());
+            let _ = system_call::unmap(self.address(0), self.bytes());
         }
     }
 }

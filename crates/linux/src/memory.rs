@@ -7,6 +7,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,10 +16,13 @@ use zpager_core::swap_cache::StagingSlot;
 use zpager_core::world::{Memory, Staged};
 use zpager_core::zcache::pool::arena::FrameIndex;
 
+use crate::descriptors::{Kept, moved_up};
 use crate::last_words::abort;
 use crate::mapping::Mapping;
 use crate::pagemap::Pagemap;
-use crate::userfaultfd::{Userfaultfd, Watch};
+use crate::stop::replace_descriptor;
+use crate::system_call;
+use crate::userfaultfd::{Delivery, Userfaultfd, Watch};
 
 /// There was no page to be moved.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +39,10 @@ pub struct ManagedMemory {
     pub frames: Mapping,
     /// Tells which pages are there, where the kernel can.
     pagemap: Option<Pagemap>,
+    /// There has been a forked child that shares page frames with us, or we are one.
+    may_be_shared: AtomicBool,
     /// This process, where the kernel can unmap many ranges of it in one call (6.13).
-    this_process: Option<OwnedFd>,
+    this_process: Option<Kept<OwnedFd>>,
 }
 
 impl ManagedMemory {
@@ -55,12 +61,53 @@ impl ManagedMemory {
         userfaultfd.register(staging.address(0), staging.bytes(), Watch::Missing)?;
         let this_process = self_for_process_madvise(staging.address(0));
         let pagemap = Pagemap::open(window.address(0));
-        let memory = ManagedMemory { userfaultfd, window, staging, frames, pagemap, this_process };
+        let may_be_shared = AtomicBool::new(false);
+        let memory =
+            ManagedMemory { userfaultfd, window, staging, frames, pagemap, may_be_shared, this_process };
         // The kernel merges its areas of memory again, after parts of the window were left to it, only
         // if all of them have one `anon_vma`. They have the one that the window has before it is split.
         memory.map(PageNumber(0), &ZEROS[..1], false);
         memory.discard(PageNumber(0), 1);
         Ok(memory)
+    }
+
+    /// Whether a forked child gets the memory, all of it.
+    pub fn inherit(&self, is_inherited: bool) {
+        let advice = if is_inherited { libc::MADV_DOFORK } else { libc::MADV_DONTFORK };
+        if is_inherited {
+            self.may_be_shared.store(true, Ordering::Relaxed);
+        }
+        for mapping in [&self.window, &self.staging, &self.frames] {
+            self.advise(mapping.address(0), mapping.bytes(), advice);
+        }
+    }
+
+    /// In a forked child: descriptors of its own, and everything registered but `unwatched` pages, a
+    /// number of pages from a first one on. Nothing is protected.
+    pub fn renew(
+        &self,
+        delivery: Delivery,
+        unwatched: impl Iterator<Item = (PageNumber, u32)>,
+    ) -> io::Result<()> {
+        self.inherit(false);
+        self.userfaultfd.renew(delivery)?;
+        if let Some(pagemap) = &self.pagemap {
+            pagemap.renew()?;
+        }
+        if let Some(process) = &self.this_process {
+            replace_descriptor(&**process, &*open_this_process()?)?;
+        }
+        let (window, staging) = (&self.window, &self.staging);
+        self.userfaultfd.register(window.address(0), window.bytes(), Watch::MissingAndProtected)?;
+        for (first, count) in unwatched {
+            self.userfaultfd.unregister(self.of_page(first), count as usize * PAGE_BYTES)?;
+        }
+        self.userfaultfd.register(staging.address(0), staging.bytes(), Watch::Missing)
+    }
+
+    /// Write-protects pages that are there.
+    pub fn protect(&self, first: PageNumber, count: u32) -> io::Result<()> {
+        self.userfaultfd.protect(self.of_page(first), count as usize * PAGE_BYTES)
     }
 
     fn of_page(&self, page: PageNumber) -> usize {
@@ -117,20 +164,23 @@ impl ManagedMemory {
         }
         for range in ranges {
             // SAFETY: as above.
-            let result = unsafe { libc::madvise(range.iov_base, range.iov_len, libc::MADV_DONTNEED) };
-            assert_eq!(result, 0, "madvise: {}", io::Error::last_os_error());
+            let result =
+                unsafe { system_call::advise(range.iov_base as usize, range.iov_len, libc::MADV_DONTNEED) };
+            assert!(result.is_ok(), "madvise: {result:?}");
         }
     }
 
     fn advise(&self, start: usize, length: usize, advice: i32) {
         // SAFETY: advice about a range of ours that changes nothing in it.
-        unsafe { libc::madvise(start as *mut libc::c_void, length, advice) };
+        let _ = unsafe { system_call::advise(start, length, advice) };
     }
 
     /// Moves a run of pages to where nothing is; how many were. A page that the kernel has pinned ends
     /// it, and so does one that is not there: then that is the error.
     fn move_run(&self, target: usize, source: usize, pages: usize) -> (usize, Result<(), Vanished>) {
         let mut moved = 0;
+        // Pages before this one were made ours alone.
+        let mut unshared = 0;
         while moved < pages {
             let at = moved * PAGE_BYTES;
             let (bytes, result) =
@@ -147,6 +197,14 @@ impl ManagedMemory {
                     moved += 1;
                 }
                 Err(Some(libc::ENOENT)) => return (moved, Err(Vanished)),
+                // The page frame may be a forked child's, too: then a write makes it ours.
+                Err(Some(libc::EBUSY)) if self.may_be_shared.load(Ordering::Relaxed) && moved >= unshared => {
+                    let page = source + moved * PAGE_BYTES;
+                    // One that has no copy any more may still be protected, and nobody would answer us.
+                    let _ = self.userfaultfd.unprotect(page, PAGE_BYTES);
+                    self.advise(page, PAGE_BYTES, libc::MADV_POPULATE_WRITE);
+                    unshared = moved + 1;
+                }
                 Err(_) => break,
             }
         }
@@ -296,16 +354,22 @@ impl Memory for ManagedMemory {
     }
 }
 
+fn open_this_process() -> io::Result<Kept<OwnedFd>> {
+    // SAFETY: makes a new descriptor, or none.
+    unsafe {
+        match libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) as i32 {
+            descriptor if descriptor >= 0 => Ok(Kept::new(moved_up(OwnedFd::from_raw_fd(descriptor)))),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
 /// A descriptor of this process, if `process_madvise` takes it to unmap pages. `address` is a
 /// page that nobody uses.
-pub fn self_for_process_madvise(address: usize) -> Option<OwnedFd> {
-    // SAFETY: makes a new descriptor, or none; then unmaps a page that nobody uses.
+pub fn self_for_process_madvise(address: usize) -> Option<Kept<OwnedFd>> {
+    // SAFETY: unmaps a page that nobody uses.
     unsafe {
-        let descriptor = libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) as i32;
-        if descriptor < 0 {
-            return None;
-        }
-        let process = OwnedFd::from_raw_fd(descriptor);
+        let process = open_this_process().ok()?;
         let range = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: PAGE_BYTES };
         let done = libc::syscall(
             libc::SYS_process_madvise,

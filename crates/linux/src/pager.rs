@@ -7,7 +7,9 @@
 //! handler by its mask.
 
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -35,12 +37,15 @@ use zpager_core::zcache::pool::arena::Arena;
 
 use zeroize::Zeroizing;
 
+use crate::descriptors::{Kept, moved_up};
 use crate::device_io::DeviceIo;
 use crate::error::Error;
 use crate::fork;
 use crate::handler_thread;
+use crate::inherit;
 use crate::keeper;
 use crate::memory::ManagedMemory;
+use crate::of_process::OfProcess;
 use crate::signal_mode;
 use crate::signals::SignalsBlocked;
 use crate::spawn::spawn;
@@ -92,6 +97,8 @@ pub struct Options {
     pub encrypt: bool,
     /// How the swap file is written and read.
     pub io: IoKind,
+    /// Whether a forked child gets the memory.
+    pub is_inherited: bool,
 }
 
 /// What is where, and what has happened.
@@ -101,6 +108,8 @@ pub struct Snapshot {
     pub counters: Counters,
     /// Frames by use, in the order of [`Use`].
     pub used_frames: [u32; 6],
+    /// The most frames that were in use at any time.
+    pub used_frames_most: u32,
     /// Pages of all regions.
     pub managed_pages: u32,
     /// Pages of those that nobody watches as long as there is room for all of them.
@@ -129,6 +138,21 @@ struct State {
     waiting: u32,
     is_kswapd_asleep: bool,
     is_stopping: bool,
+    /// Tasks that are being driven.
+    driving: u32,
+    /// Somebody wants to fork: no task begins.
+    is_forking: bool,
+    /// A pipe for each fork, which has no writer any more when the last child of it has gone.
+    children: Vec<Kept<OwnedFd>>,
+}
+
+/// A pager at rest, with all its locks held; see [`crate::inherit`].
+pub(crate) struct Rest<'a> {
+    on_demand: MutexGuard<'a, ReclaimOnDemand>,
+    fault_tasks: MutexGuard<'a, FaultTasks>,
+    state: MutexGuard<'a, State>,
+    /// What the child holds open, and what tells us.
+    pipe: Option<(Kept<OwnedFd>, Kept<OwnedFd>)>,
 }
 
 struct FaultTasks {
@@ -145,8 +169,8 @@ pub(crate) struct Shared {
     /// kswapd is wanted.
     kswapd_wanted: Condvar,
     pub(crate) memory: ManagedMemory,
-    device: SwapFile,
-    sealer: Sealer,
+    device: OfProcess<SwapFile>,
+    sealer: OfProcess<Sealer>,
     /// Tasks for faults, the handler thread's and others'.
     fault_tasks: Mutex<FaultTasks>,
     fault_task_free: Condvar,
@@ -160,8 +184,8 @@ pub struct Pager {
     shared: Arc<Shared>,
     options: Options,
     stop: Stop,
-    threads: Vec<JoinHandle<()>>,
-    process: u32,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    process: AtomicU32,
 }
 
 /// A range of managed memory.
@@ -209,8 +233,9 @@ impl Pager {
                     .into(),
             ));
         }
-        let sealer = new_sealer(options.encrypt)
+        let key = new_key(options.encrypt)
             .map_err(|error| Error::Device("no random key for the swap file could be had".into(), error))?;
+        let sealer = Sealer::new(key.as_deref());
         let directory = Path::new(&options.swap_directory);
         let device = SwapFile::new(directory, config.swap_slots, device_io).map_err(|error| {
             let directory = &options.swap_directory;
@@ -242,12 +267,15 @@ impl Pager {
                 waiting: 0,
                 is_kswapd_asleep: false,
                 is_stopping: false,
+                driving: 0,
+                is_forking: false,
+                children: Vec::new(),
             }),
             committed: Condvar::new(),
             kswapd_wanted: Condvar::new(),
             memory,
-            device,
-            sealer,
+            device: OfProcess::new(device),
+            sealer: OfProcess::new(sealer),
             fault_tasks: Mutex::new(FaultTasks { free: fault_tasks, waiting: 0 }),
             fault_task_free: Condvar::new(),
             on_demand: Mutex::new(on_demand),
@@ -255,26 +283,122 @@ impl Pager {
         });
         let stop = Stop::new().map_err(|error| Error::Device("no eventfd".into(), error))?;
         // Dropped where a later step fails, it ends the threads that run already.
-        let mut pager = Pager { shared, options, stop, threads: Vec::new(), process: std::process::id() };
-        fork::enter(&pager.shared.memory.window);
-        pager.threads.push(start("zpager-kswapd", {
-            let shared = Arc::clone(&pager.shared);
+        let process = AtomicU32::new(std::process::id());
+        let pager = Arc::new(Pager { shared, options, stop, threads: Mutex::default(), process });
+        if pager.options.is_inherited {
+            inherit::enter(&pager);
+        } else {
+            fork::enter(&pager.shared.memory.window);
+        }
+        pager.start_threads(kswapd)?;
+        Ok(pager)
+    }
+
+    fn start_threads(&self, kswapd: Kswapd) -> Result<(), Error> {
+        let mut threads = self.threads.lock().expect("nothing panics under this lock");
+        threads.push(start("zpager-kswapd", {
+            let shared = Arc::clone(&self.shared);
             move || shared.run_kswapd(kswapd)
         })?);
-        match delivery {
-            Delivery::Thread => pager.threads.push(start("zpager-faults", {
-                let (shared, stop) = (Arc::clone(&pager.shared), pager.stop.clone());
-                move || handler_thread::run(&shared, &stop)
-            })?),
+        let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
+        match self.options.faults {
+            Delivery::Thread => {
+                threads.push(start("zpager-faults", move || handler_thread::run(&shared, &stop))?);
+            }
             Delivery::Signal => {
-                pager.threads.push(start("zpager-keeper", {
-                    let (shared, stop) = (Arc::clone(&pager.shared), pager.stop.clone());
-                    move || keeper::run(&shared.memory.userfaultfd, &stop)
+                threads.push(start("zpager-keeper", move || {
+                    keeper::run(&shared.memory.userfaultfd, &stop);
                 })?);
-                signal_mode::register(&pager.shared)?;
+                signal_mode::register(&self.shared)?;
             }
         }
-        Ok(Arc::new(pager))
+        Ok(())
+    }
+
+    /// Waits until no task is under way, and lets none begin.
+    pub(crate) fn come_to_rest(&self) -> Rest<'_> {
+        let shared = &*self.shared;
+        let on_demand = shared.on_demand.lock().expect("no panic under the lock");
+        let mut state = shared.lock();
+        state.is_forking = true;
+        state.core.is_resting = true;
+        while state.driving > 0 {
+            state = shared.committed.wait_timeout(state, WAIT_MAX).expect("no panic under the lock").0;
+        }
+        drop(state);
+        let fault_tasks = shared.fault_tasks.lock().expect("no panic under the lock");
+        let mut state = shared.lock();
+        state.forget_gone_children();
+        state.core.swap_map.freeze();
+        shared.memory.inherit(true);
+        // Without a pipe the slots stay frozen.
+        Rest { on_demand, fault_tasks, state, pipe: new_pipe().ok() }
+    }
+
+    /// After a fork, in the parent.
+    pub(crate) fn go_on(&self, mut rest: Rest<'_>) {
+        self.shared.memory.inherit(false);
+        if let Some((reader, _writer)) = rest.pipe.take() {
+            rest.state.children.push(reader);
+        }
+        rest.state.is_forking = false;
+        rest.state.core.is_resting = false;
+        drop(rest);
+        self.shared.committed.notify_all();
+    }
+
+    /// After a fork, in the child.
+    ///
+    /// # Safety
+    /// This thread is the only one.
+    pub(crate) unsafe fn begin_in_child(&self, mut rest: Rest<'_>) -> Result<(), Error> {
+        let shared = &*self.shared;
+        let Options { codec, faults, encrypt, .. } = self.options;
+        let batch_pages = rest.state.core.batch_pages();
+        self.process.store(std::process::id(), Ordering::Relaxed);
+        let threads = std::mem::take(&mut *self.threads.lock().expect("nothing panics under this lock"));
+        threads.into_iter().for_each(std::mem::forget);
+
+        let core = &mut rest.state.core;
+        let no_memory = |error| Error::Device("the parent's memory".into(), error);
+        let unwatched = core.regions.iter().filter(|region| region.is_unwatched());
+        let unwatched =
+            unwatched.map(|region| (region.watched_until, region.end().0 - region.watched_until.0));
+        shared.memory.renew(faults, unwatched).map_err(no_memory)?;
+        for (first, count) in core.clean_runs() {
+            shared.memory.protect(first, count).map_err(no_memory)?;
+        }
+        let io = DeviceIo::new(shared.device.get().io_kind()).map_err(no_thread)?;
+        let directory = Path::new(&self.options.swap_directory);
+        let no_device = |error| Error::Device("a swap file of the child's own".into(), error);
+        let key = new_key(encrypt).map_err(no_device)?;
+        // SAFETY: the caller's; the references that were got above are gone.
+        unsafe {
+            shared
+                .device
+                .replace(|device| device.of_child(directory, core.config.swap_slots, io))
+                .map_err(no_device)?;
+            let layers = Arc::clone(shared.device.get().layers());
+            shared.sealer.replace(|sealer| Ok::<_, Error>(sealer.of_child(key.as_deref(), layers)))?;
+        }
+        core.swap_map.thaw();
+        core.is_resting = false;
+        rest.state.is_forking = false;
+        rest.state.is_kswapd_asleep = false;
+        rest.state.waiting = 0;
+        // What tells of other children is not ours to hear.
+        rest.state.children.clear();
+        if let Some((_reader, writer)) = rest.pipe.take() {
+            // Closed by the end of this process, or by another program in it.
+            std::mem::forget(writer);
+        }
+        let count = if faults == Delivery::Signal { SIGNAL_FAULT_TASKS } else { 1 };
+        rest.fault_tasks.free = (0..count).map(|_| FaultTask::new(codec, batch_pages)).collect();
+        rest.fault_tasks.waiting = 0;
+        *rest.on_demand = ReclaimOnDemand::new(codec, batch_pages);
+        drop(rest);
+        self.stop.renew().map_err(no_device)?;
+        self.start_threads(Kswapd::new(codec, batch_pages))
     }
 
     /// What it was asked to be.
@@ -282,14 +406,20 @@ impl Pager {
         &self.options
     }
 
+    /// The addresses that memory is given out from.
+    pub fn window(&self) -> std::ops::Range<usize> {
+        let window = &self.shared.memory.window;
+        window.address(0)..window.address(0) + window.bytes()
+    }
+
     /// How the swap file is written and read: never [`IoKind::Auto`].
     pub fn io_kind(&self) -> IoKind {
-        self.shared.device.io_kind()
+        self.shared.device.get().io_kind()
     }
 
     /// Whether this process is a fork of the one that made the pager. The memory is not there.
     pub fn is_elsewhere(&self) -> bool {
-        self.process != std::process::id()
+        self.process.load(Ordering::Relaxed) != std::process::id()
     }
 
     /// Gives out memory, which reads as zeros. `item_bytes`: the size of what it will hold, by
@@ -363,6 +493,7 @@ impl Pager {
         Snapshot {
             counters: core.counters,
             used_frames: uses.map(|what| core.budget.used(what)),
+            used_frames_most: core.budget.used_most(),
             managed_pages: core.regions.page_count(),
             unwatched_pages: core.regions.unwatched_pages(),
             stored_pages: zcache.pool.zpage_count() + zcache.same_filled.page_count(),
@@ -388,13 +519,14 @@ impl Drop for Pager {
         if self.is_elsewhere() {
             // The threads are not here, and whatever is mapped at these addresses is somebody
             // else's: leave everything alone.
-            for thread in self.threads.drain(..) {
-                std::mem::forget(thread);
-            }
+            let threads = self.threads.get_mut().expect("nothing panics under this lock");
+            threads.drain(..).for_each(std::mem::forget);
             std::mem::forget(Arc::clone(&self.shared));
             return;
         }
-        fork::leave(&self.shared.memory.window);
+        if !self.options.is_inherited {
+            fork::leave(&self.shared.memory.window);
+        }
         if self.options.faults == Delivery::Signal {
             signal_mode::unregister(&self.shared);
         }
@@ -404,13 +536,18 @@ impl Drop for Pager {
         }
         self.shared.kswapd_wanted.notify_all();
         self.stop.now();
-        for thread in self.threads.drain(..) {
+        for thread in self.threads.get_mut().expect("nothing panics under this lock").drain(..) {
             thread.join().expect("a thread of the pager that panics ends the process");
         }
     }
 }
 
 impl Region {
+    /// Its length.
+    pub fn page_count(&self) -> u32 {
+        self.page_count
+    }
+
     /// Where it is.
     pub fn base(&self) -> *mut u8 {
         self.pager.shared.memory.window.address(self.first.index()) as *mut u8
@@ -473,6 +610,37 @@ struct Reclaimed {
     frames_short: bool,
 }
 
+impl State {
+    /// Slots that only children read who have gone are free again.
+    fn forget_gone_children(&mut self) {
+        if self.children.is_empty() {
+            return;
+        }
+        self.children.retain(|pipe| {
+            let mut descriptor = libc::pollfd { fd: pipe.as_raw_fd(), events: 0, revents: 0 };
+            // SAFETY: one descriptor, and no wait.
+            unsafe { libc::poll(&mut descriptor, 1, 0) };
+            descriptor.revents & libc::POLLHUP == 0
+        });
+        if self.children.is_empty() {
+            self.core.swap_map.thaw();
+        }
+    }
+}
+
+/// Reader and writer.
+fn new_pipe() -> io::Result<(Kept<OwnedFd>, Kept<OwnedFd>)> {
+    let mut descriptors = [-1; 2];
+    // SAFETY: makes two descriptors, which are nobody else's, or none.
+    unsafe {
+        if libc::pipe2(descriptors.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let kept = |descriptor| Kept::new(moved_up(OwnedFd::from_raw_fd(descriptor)));
+        Ok((kept(descriptors[0]), kept(descriptors[1])))
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         for _ in 0..LOOKS {
@@ -494,8 +662,12 @@ impl Shared {
 
     /// Drives a task to its end. Signals are blocked, and no lock of the state is held.
     fn drive(&self, task: &mut dyn Task) {
-        let world = World { memory: &self.memory, device: &self.device, sealer: &self.sealer };
+        let world = World { memory: &self.memory, device: self.device.get(), sealer: self.sealer.get() };
         let mut state = self.lock();
+        while state.is_forking {
+            state = self.committed.wait_timeout(state, WAIT_MAX).expect("no panic under the lock").0;
+        }
+        state.driving += 1;
         loop {
             let commits_before = state.core.commits;
             let next = task.locked(&mut state.core, self.now_us());
@@ -516,6 +688,10 @@ impl Shared {
                 }
                 Next::Done => break,
             }
+        }
+        state.driving -= 1;
+        if state.is_forking {
+            self.committed.notify_all();
         }
         if state.is_kswapd_asleep && kswapd::is_wanted(&state.core) {
             state.is_kswapd_asleep = false;
@@ -612,6 +788,7 @@ impl Shared {
         loop {
             self.drive(&mut kswapd);
             let mut state = self.lock();
+            state.forget_gone_children();
             state.is_kswapd_asleep = true;
             while state.is_kswapd_asleep && !state.is_stopping {
                 state = self.kswapd_wanted.wait(state).expect("no panic under the lock");
@@ -631,10 +808,10 @@ fn no_thread(error: std::io::Error) -> Error {
     Error::Device("no thread could be started".into(), error)
 }
 
-/// A sealer with a key of chance, of which nothing else is kept.
-fn new_sealer(encrypt: bool) -> io::Result<Sealer> {
+/// A key of chance, if there is to be one.
+fn new_key(encrypt: bool) -> io::Result<Option<Zeroizing<[u8; KEY_BYTES]>>> {
     if !encrypt {
-        return Ok(Sealer::new(None));
+        return Ok(None);
     }
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     let mut filled = 0;
@@ -647,7 +824,7 @@ fn new_sealer(encrypt: bool) -> io::Result<Sealer> {
             _ => return Err(io::Error::last_os_error()),
         }
     }
-    Ok(Sealer::new(Some(&key)))
+    Ok(Some(key))
 }
 
 fn pages_of(bytes: u64) -> u32 {

@@ -7,7 +7,8 @@
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use zpager_core::fault::{Access, Outcome};
@@ -58,7 +59,7 @@ unsafe impl Sync for Previous {}
 static PREVIOUS: Previous = Previous(UnsafeCell::new(MaybeUninit::zeroed()));
 
 /// Enters a pager, and sees that our handler is in place.
-pub fn register(shared: &std::sync::Arc<Shared>) -> Result<(), Error> {
+pub(crate) fn register(shared: &std::sync::Arc<Shared>) -> Result<(), Error> {
     let _changing = CHANGING.lock().expect("nothing panics under this lock");
     let registered = registered()
         .map_err(|error| Error::Device("no page for the table of pagers could be had".into(), error))?;
@@ -71,11 +72,13 @@ pub fn register(shared: &std::sync::Arc<Shared>) -> Result<(), Error> {
     entry.shared.store(std::sync::Arc::as_ptr(shared).cast_mut(), Ordering::Relaxed);
     entry.end.store(window.address(0) + window.bytes(), Ordering::Relaxed);
     entry.start.store(window.address(0), Ordering::Release);
+    FIRST.fetch_min(window.address(0), Ordering::Relaxed);
+    BEHIND.fetch_max(window.address(0) + window.bytes(), Ordering::Relaxed);
     Ok(())
 }
 
 /// Takes a pager out. None of its memory is in use any more.
-pub fn unregister(shared: &std::sync::Arc<Shared>) {
+pub(crate) fn unregister(shared: &std::sync::Arc<Shared>) {
     let _changing = CHANGING.lock().expect("nothing panics under this lock");
     let pointer = std::sync::Arc::as_ptr(shared).cast_mut();
     let Some(registered) = REGISTERED.get() else { return };
@@ -103,7 +106,7 @@ fn handler_now() -> std::io::Result<libc::sigaction> {
 
 /// Fails where our handler has been replaced: the next fault would end the process. It cannot be
 /// put in front again, since whoever replaced it passes foreign signals on to it.
-pub fn require_handler() -> Result<(), Error> {
+pub(crate) fn require_handler() -> Result<(), Error> {
     match handler_now() {
         Ok(now) if now.sa_sigaction == on_sigbus as *const () as usize => Ok(()),
         _ => Err(Error::Configuration(
@@ -138,6 +141,31 @@ fn install() -> Result<(), Error> {
     Ok(())
 }
 
+/// Addresses from the first to behind the last of all pagers in signal mode that there ever were.
+static FIRST: AtomicUsize = AtomicUsize::new(usize::MAX);
+static BEHIND: AtomicUsize = AtomicUsize::new(0);
+
+/// Faults that were served here.
+static SERVED: AtomicU64 = AtomicU64::new(0);
+
+/// How many faults have been served in signal mode, in this process and those that it was forked from.
+pub fn faults_served() -> u64 {
+    SERVED.load(Ordering::Relaxed)
+}
+
+/// The part of a range that is memory of a pager in signal mode; for most ranges none.
+pub fn managed_part(range: &Range<usize>) -> Option<Range<usize>> {
+    if range.start >= BEHIND.load(Ordering::Relaxed) || range.end <= FIRST.load(Ordering::Relaxed) {
+        return None;
+    }
+    let parts = REGISTERED.get()?.iter().map(|entry| {
+        let start = entry.start.load(Ordering::Acquire);
+        let end = if start == 0 { 0 } else { entry.end.load(Ordering::Relaxed) };
+        range.start.max(start)..range.end.min(end)
+    });
+    parts.into_iter().find(|part| !part.is_empty())
+}
+
 fn find(address: usize) -> Option<*const Shared> {
     let entry = REGISTERED.get()?.iter().find(|entry| {
         let start = entry.start.load(Ordering::Acquire);
@@ -161,6 +189,7 @@ extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut l
             // is in use: `shared` is alive.
             match (*shared).serve_here(address, access, was_mapped) {
                 Outcome::Resolved => {
+                    SERVED.fetch_add(1, Ordering::Relaxed);
                     *libc::__errno_location() = errno;
                     return;
                 }

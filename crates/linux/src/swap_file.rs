@@ -14,16 +14,21 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use zpager_core::page::{PAGE_BYTES, ZEROS};
+use zpager_core::page::{PAGE_BYTES, Page, ZEROS};
+use zpager_core::swap_device::layers::Layers;
 use zpager_core::swap_device::swap_map::Slot;
-use zpager_core::swap_device::{ReadRun, SwapDevice, WriteRun};
+use zpager_core::swap_device::{DeviceError, ReadRun, SwapDevice, WriteRun};
 
+use crate::descriptors::{Kept, moved_up};
 use crate::device_io::{DeviceIo, IoKind};
 
 /// See the module's description.
 pub struct SwapFile {
-    file: File,
+    /// By layer: this process's own is the last.
+    files: Vec<Kept<File>>,
+    layers: Arc<Layers>,
     io: DeviceIo,
 }
 
@@ -43,13 +48,36 @@ impl SwapFile {
                 return Err(error);
             }
         }
-        let file = SwapFile { file, io };
-        set_direct(&file.file, true);
+        let file = SwapFile { files: vec![kept(file)], layers: Arc::new(Layers::one()), io };
+        set_direct(file.own(), true);
         // Some file systems take the flag and refuse the pages.
         if slots > 0 && file.write_run(Slot(0), &ZEROS[..1]).is_err() {
-            set_direct(&file.file, false);
+            set_direct(file.own(), false);
         }
         Ok(file)
+    }
+
+    /// The device of a forked child: its parent's to read, and a file of its own, which takes room only as it
+    /// is written.
+    pub fn of_child(self, directory: &Path, slots: u32, io: DeviceIo) -> io::Result<Self> {
+        let layers = self.layers.of_child(slots).ok_or_else(|| io::Error::other("forked too deeply"))?;
+        let is_direct = is_direct(self.own());
+        let mut files = self.files;
+        files.push(kept(open_unnamed(directory)?));
+        let file = SwapFile { files, layers: Arc::new(layers), io };
+        set_direct(file.own(), is_direct);
+        // What was the parent's is nothing that works here, and `drop` knows.
+        drop(self.io);
+        Ok(file)
+    }
+
+    /// Who wrote what.
+    pub fn layers(&self) -> &Arc<Layers> {
+        &self.layers
+    }
+
+    fn own(&self) -> &Kept<File> {
+        self.files.last().expect("a process has a file")
     }
 
     /// How it is written and read.
@@ -60,12 +88,40 @@ impl SwapFile {
 
 impl SwapDevice for SwapFile {
     fn write(&self, runs: &mut [WriteRun<'_>]) {
-        self.io.carry_out(self.file.as_raw_fd(), runs);
+        for run in &*runs {
+            self.layers.written(run.first, run.pages.len() as u32);
+        }
+        self.io.carry_out(self.own().as_raw_fd(), runs);
     }
 
     fn read(&self, runs: &mut [ReadRun<'_>]) {
-        self.io.carry_out(self.file.as_raw_fd(), runs);
+        if let [file] = &self.files[..] {
+            return self.io.carry_out(file.as_raw_fd(), runs);
+        }
+        for run in runs {
+            run.result = self.read_layers(run.first, run.pages);
+        }
     }
+}
+
+impl SwapFile {
+    /// Reads slots of maybe several layers, one piece after the other.
+    fn read_layers(&self, mut first: Slot, mut pages: &mut [Page]) -> Result<(), DeviceError> {
+        while !pages.is_empty() {
+            let length = self.layers.run_length(first, pages.len() as u32);
+            let (piece, rest) = pages.split_at_mut(length as usize);
+            let mut run = ReadRun::new(first, piece);
+            let file = &self.files[usize::from(self.layers.of(first))];
+            self.io.carry_out(file.as_raw_fd(), std::slice::from_mut(&mut run));
+            run.result?;
+            (first, pages) = (first.plus(length), rest);
+        }
+        Ok(())
+    }
+}
+
+fn kept(file: File) -> Kept<File> {
+    Kept::new(moved_up(file.into()).into())
 }
 
 /// What the file system has left for this user.
@@ -120,12 +176,14 @@ fn set_direct(file: &File, on: bool) {
     }
 }
 
+fn is_direct(file: &File) -> bool {
+    // SAFETY: reads a flag of the descriptor.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) & libc::O_DIRECT != 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
-
-    use zpager_core::page::Page;
-    use zpager_core::swap_device::DeviceError;
 
     use super::*;
 
@@ -144,7 +202,7 @@ mod tests {
         let file = SwapFile::new(&directory, 64, io()).unwrap();
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
         std::fs::remove_dir(&directory).unwrap();
-        assert_eq!(file.file.metadata().unwrap().mode() & 0o777, 0o600);
+        assert_eq!(file.own().metadata().unwrap().mode() & 0o777, 0o600);
         let pages: Vec<Page> = (0..32).map(page).collect();
         file.write_run(Slot(7), &pages).unwrap();
         file.write_run(Slot(63), &[page(99)]).unwrap();

@@ -8,7 +8,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use zpager_core::fault::Access;
 use zpager_core::page::PAGE_BYTES;
 
+use crate::descriptors::{Kept, moved_up};
 use crate::last_words::abort;
+use crate::stop::replace_descriptor;
 
 const API: u64 = 0xaa;
 
@@ -31,6 +33,7 @@ const USERFAULTFD_IOC_NEW: u64 = ioctl_number(0, 0x00, 0);
 
 const USER_MODE_ONLY: i32 = 1;
 const COPY_MODE_WRITE_PROTECT: u64 = 2;
+const PROTECT_MODE_PROTECT: u64 = 1;
 const POISON_MODE_DONT_WAKE: u64 = 1;
 
 const EVENT_PAGEFAULT: u8 = 0x12;
@@ -133,7 +136,7 @@ pub struct Fault {
 
 /// The descriptor.
 pub struct Userfaultfd {
-    descriptor: OwnedFd,
+    descriptor: Kept<OwnedFd>,
     /// Faults inside of system calls cannot be served.
     pub is_user_mode_only: bool,
 }
@@ -148,6 +151,11 @@ impl Userfaultfd {
         }
         opened.handshake(features)?;
         Ok(opened)
+    }
+
+    /// In a forked child: a userfaultfd of its own, by the same number.
+    pub fn renew(&self, delivery: Delivery) -> io::Result<()> {
+        replace_descriptor(self, &Self::open(delivery)?)
     }
 
     /// The features that this kernel has, as bits.
@@ -240,6 +248,12 @@ impl Userfaultfd {
         self.ioctl(UFFDIO_WRITEPROTECT, &mut ProtectArgument { range, mode: 0 })
     }
 
+    /// Write-protects what is there of a range.
+    pub fn protect(&self, start: usize, length: usize) -> io::Result<()> {
+        let range = Range { start: start as u64, length: length as u64 };
+        self.ioctl(UFFDIO_WRITEPROTECT, &mut ProtectArgument { range, mode: PROTECT_MODE_PROTECT })
+    }
+
     /// Makes every access to a range that is not there end in SIGBUS. Who waits for it already
     /// does so until `wake`, so that the reason can be told before.
     pub fn poison(&self, start: usize, length: usize) -> io::Result<()> {
@@ -303,10 +317,11 @@ impl AsRawFd for Userfaultfd {
     }
 }
 
-fn own(descriptor: RawFd) -> io::Result<OwnedFd> {
+fn own(descriptor: RawFd) -> io::Result<Kept<OwnedFd>> {
     if descriptor < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: just made, and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    Ok(Kept::new(moved_up(descriptor)))
 }

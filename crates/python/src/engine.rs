@@ -137,6 +137,7 @@ impl Engine {
             readahead_pages,
             encrypt,
             io: parse(python, "io", io, "\"auto\", \"io_uring\", \"threads\"")?,
+            is_inherited: false,
         };
         let pager = python.detach(|| Pager::new(options.clone())).map_err(|error| raise(python, &error))?;
         let (last, io) = (pager.snapshot(), pager.io_kind());
@@ -184,6 +185,7 @@ impl Engine {
         let [resident, swap_cache, pool, reserve, _, buffers] = snapshot.used_frames.map(bytes);
         for (name, value) in [
             ("ram_bytes", self.options.ram_bytes),
+            ("used_most_bytes", bytes(snapshot.used_frames_most)),
             ("resident_bytes", resident),
             ("swap_cache_bytes", swap_cache),
             ("pool_bytes", pool),

@@ -19,7 +19,7 @@ from zpager.demo.report import BASELINE, Run, as_json, plain_table, result_rows
 from zpager.demo.runner import RunFailed, carry_out
 from zpager.demo.verify import mismatches, replay
 from zpager.machine import memory_limit_bytes
-from zpager.pager import DEFAULT_EVICTION, DEFAULT_POLICY, Eviction, Faults, Policy
+from zpager.options import DEFAULT_EVICTION, DEFAULT_POLICY, Eviction, Faults, Policy
 from zpager.swap_directory import choose_swap_directory, free_bytes
 
 _MIB = 1 << 20

@@ -23,7 +23,7 @@ from zpager import Error, Pager
 from zpager.demo.data import DataChanged, Piece, read_blocks
 from zpager.demo.resident import ResidentPeak
 from zpager.demo.work import Digests, Orders, Work, digest
-from zpager.pager import Eviction, Faults, Policy
+from zpager.options import Eviction, Faults, Policy
 
 Phase: TypeAlias = Literal["A loads", "A works once", "B loads", "B works", "checking"]
 Report: TypeAlias = Callable[[dict[str, Any]], None]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from zpager import format_size
 from zpager.demo.contest import Plan, Result, Sample
-from zpager.pager import Eviction
+from zpager.options import Eviction
 from zpager.stats import PAGE_BYTES
 
 SCHEMA_VERSION = 2

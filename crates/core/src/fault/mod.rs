@@ -338,7 +338,9 @@ impl FaultTask {
 
     fn finish(&mut self, core: &mut Core, now_us: u64) -> Next {
         core.counters.faults += 1;
-        core.counters.fault_us.record(now_us - self.began_us.unwrap_or(now_us));
+        let took_us = now_us - self.began_us.unwrap_or(now_us);
+        core.counters.fault_us.record(took_us);
+        core.counters.fault_time_us += took_us;
         core.committed();
         Next::Done
     }

@@ -67,7 +67,7 @@ impl Kswapd {
 
 impl Task for Kswapd {
     fn locked(&mut self, core: &mut Core, now_us: u64) -> Next {
-        if !self.reclaim.is_running() && !has_work(core) {
+        if !self.reclaim.is_running() && (core.is_resting || !has_work(core)) {
             return self.sleep(core);
         }
         match self.reclaim.locked(core, now_us, &mut self.workspace, false) {

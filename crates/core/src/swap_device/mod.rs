@@ -1,12 +1,13 @@
 //! The swap device, where pages end up that are not worth RAM even compressed.
 //!
 //! [`swap_map`] keeps its slots, and [`unit_map`] the units of the pool that were written as they
-//! are. What is written is sealed first ([`seal`]); [`transfer`] forms runs of adjacent slots, and
+//! are; [`layers`] which process wrote them. What is written is sealed first ([`seal`]); [`transfer`] forms runs of adjacent slots, and
 //! [`fetch`] reads pages wherever they are. The device itself is the world's, behind
 //! [`SwapDevice`].
 
 pub mod conformance;
 pub(crate) mod fetch;
+pub mod layers;
 pub mod seal;
 pub mod swap_map;
 pub(crate) mod transfer;

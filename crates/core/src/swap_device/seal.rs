@@ -5,9 +5,12 @@
 //! been written) and the owner; the tag stays in RAM with the key, so that an older content of the
 //! slot does not pass either. Without one, a checksum of the contents bound to slot and owner.
 
+use std::sync::Arc;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::layers::Layers;
 use super::swap_map::Slot;
 use crate::page::PageNumber;
 
@@ -33,7 +36,9 @@ pub struct Identity {
 
 /// See the module's description.
 pub struct Sealer {
-    key: Option<LessSafeKey>,
+    /// By the layers of what they have sealed; all of them are keys, or none.
+    keys: Vec<Option<LessSafeKey>>,
+    layers: Arc<Layers>,
 }
 
 impl Identity {
@@ -63,19 +68,25 @@ impl Identity {
 impl Sealer {
     /// A sealer with this key, which should be fresh and random; without any nothing is encrypted.
     pub fn new(key: Option<&[u8; KEY_BYTES]>) -> Self {
-        let key = key.map(|key| UnboundKey::new(&AES_256_GCM, key).expect("a key of the right length"));
-        Sealer { key: key.map(LessSafeKey::new) }
+        Sealer { keys: vec![key.map(key_of)], layers: Arc::new(Layers::one()) }
+    }
+
+    /// The sealer of a forked child. It needs a key of its own: slots and generations will come again.
+    pub fn of_child(self, key: Option<&[u8; KEY_BYTES]>, layers: Arc<Layers>) -> Self {
+        let mut keys = self.keys;
+        keys.push(key.map(key_of));
+        Sealer { keys, layers }
     }
 
     /// Whether it encrypts.
     pub fn encrypts(&self) -> bool {
-        self.key.is_some()
+        self.keys[0].is_some()
     }
 
     /// Puts the sealed contents into `into`, which is as long.
     pub fn seal(&self, identity: Identity, contents: &[u8], into: &mut [u8]) -> Tag {
         into.copy_from_slice(contents);
-        match &self.key {
+        match &self.keys[usize::from(self.layers.newest())] {
             None => identity.checksum(contents),
             Some(key) => {
                 let tag = key.seal_in_place_separate_tag(identity.nonce(), Aad::empty(), into);
@@ -88,7 +99,7 @@ impl Sealer {
     /// The reverse. `false`: this is not what was sealed, and `into` is arbitrary.
     #[must_use]
     pub fn open(&self, identity: Identity, tag: &Tag, sealed: &[u8], into: &mut [u8]) -> bool {
-        match &self.key {
+        match &self.keys[usize::from(self.layers.of(identity.slot))] {
             None => {
                 into.copy_from_slice(sealed);
                 identity.checksum(sealed) == *tag
@@ -96,6 +107,10 @@ impl Sealer {
             Some(key) => key.open_separate_gather(identity.nonce(), Aad::empty(), sealed, tag, into).is_ok(),
         }
     }
+}
+
+fn key_of(bytes: &[u8; KEY_BYTES]) -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, bytes).expect("a key of the right length"))
 }
 
 #[cfg(test)]
@@ -128,6 +143,28 @@ mod tests {
                 sealed[at] ^= 1;
             }
         }
+    }
+
+    #[test]
+    fn a_child_opens_what_its_parent_sealed_and_seals_by_another_key() {
+        let contents = [3; 4096];
+        let sealed_by = |sealer: &Sealer| {
+            let mut sealed = [0; 4096];
+            let tag = sealer.seal(IDENTITY, &contents, &mut sealed);
+            (sealed, tag)
+        };
+        let opens = |sealer: &Sealer, (sealed, tag): &([u8; 4096], Tag)| {
+            let mut back = [0; 4096];
+            sealer.open(IDENTITY, tag, sealed, &mut back) && back == contents
+        };
+        let parents = sealed_by(&Sealer::new(Some(&[1; KEY_BYTES])));
+        let layers = Arc::new(Layers::one().of_child(8).unwrap());
+        let child = Sealer::new(Some(&[1; KEY_BYTES])).of_child(Some(&[2; KEY_BYTES]), Arc::clone(&layers));
+        assert!(opens(&child, &parents));
+        let childs = sealed_by(&child);
+        assert_ne!(parents, childs);
+        layers.written(IDENTITY.slot, 1);
+        assert!(opens(&child, &childs) && !opens(&child, &parents));
     }
 
     #[test]

@@ -42,6 +42,11 @@ pub struct SwapMap {
     slot_count: u32,
     used: u32,
     retired: u32,
+    /// Slots that forked children read, too.
+    frozen: Vec<u64>,
+    /// Those of them that are not used any more.
+    in_limbo: Vec<u64>,
+    limbo: u32,
     /// No word before this one has a free slot.
     lowest: usize,
     /// Slots from here on were never used.
@@ -68,6 +73,9 @@ impl SwapMap {
             slot_count,
             used: 0,
             retired: 0,
+            frozen: vec![0; word_count],
+            in_limbo: vec![0; word_count],
+            limbo: 0,
             lowest: 0,
             untouched: 0,
         }
@@ -107,7 +115,7 @@ impl SwapMap {
 
     /// Slots that could be taken now.
     pub fn free(&self) -> u32 {
-        self.slot_count - self.used - self.retired
+        self.slot_count - self.used - self.retired - self.limbo
     }
 
     /// Takes a run of up to `wanted` adjacent slots: as long as can be found soon, and at
@@ -149,9 +157,36 @@ impl SwapMap {
             // The next generation would be an old one again.
             return self.retire(slot);
         }
-        self.words[word] &= !bit;
         self.used -= 1;
+        if self.frozen[word] & bit != 0 {
+            self.in_limbo[word] |= bit;
+            self.limbo += 1;
+            return;
+        }
+        self.words[word] &= !bit;
         self.lowest = self.lowest.min(word);
+    }
+
+    /// A child is forked, which reads what is in use now: none of that is given out again before `thaw`.
+    pub fn freeze(&mut self) {
+        for (frozen, used) in
+            self.frozen.iter_mut().zip(&self.words[..self.untouched.div_ceil(WORD_SLOTS) as usize])
+        {
+            *frozen |= used;
+        }
+    }
+
+    /// No forked child is left.
+    pub fn thaw(&mut self) {
+        for word in 0..self.untouched.div_ceil(WORD_SLOTS) as usize {
+            self.frozen[word] = 0;
+            let free = std::mem::take(&mut self.in_limbo[word]);
+            self.words[word] &= !free;
+            if free != 0 {
+                self.lowest = self.lowest.min(word);
+            }
+        }
+        self.limbo = 0;
     }
 
     /// Takes a slot out of use for good.
@@ -282,6 +317,25 @@ mod tests {
         assert_eq!((map.used(), map.retired()), (98, 1));
         assert_eq!(map.take_run(8), Some((Slot(40), 1)));
         assert_eq!(map.take_run(8), None, "a retired slot is never given out again");
+    }
+
+    #[test]
+    fn what_a_child_reads_is_not_given_out_again_before_it_has_gone() {
+        let mut map = SwapMap::new(64, true);
+        map.take_run(4).unwrap();
+        map.freeze();
+        map.take_run(2).unwrap();
+        for slot in [1, 3, 4] {
+            map.give_back(Slot(slot));
+        }
+        assert_eq!((map.used(), map.free()), (3, 64 - 3 - 2));
+        assert_eq!(map.take_run(1), Some((Slot(4), 1)), "what came after the fork is free again");
+        assert_eq!(map.take_run(1), Some((Slot(6), 1)));
+        map.thaw();
+        assert_eq!((map.used(), map.free()), (5, 59));
+        assert_eq!(map.take_run(1), Some((Slot(1), 1)));
+        map.give_back(Slot(1));
+        assert_eq!(map.take_run(1), Some((Slot(1), 1)), "nothing is frozen any more");
     }
 
     #[test]

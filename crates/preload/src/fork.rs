@@ -1,0 +1,42 @@
+//! Our locks during a fork: held by the thread that forks, so that no other has one in the child's copy.
+//!
+//! They are taken before the pager comes to rest, since whoever has one may need the pager to get on:
+//! of what is to be called before a fork, what was registered last is called first.
+
+use std::cell::UnsafeCell;
+
+use crate::{blocks, mappings};
+
+type Guards = (blocks::Guards, mappings::Guard);
+
+struct Held(UnsafeCell<Option<Guards>>);
+
+// SAFETY: touched only by the thread that holds all those locks.
+unsafe impl Sync for Held {}
+
+static HELD: Held = Held(UnsafeCell::new(None));
+
+unsafe extern "C" {
+    fn pthread_atfork(
+        before: Option<extern "C" fn()>,
+        in_parent: Option<extern "C" fn()>,
+        in_child: Option<extern "C" fn()>,
+    ) -> i32;
+}
+
+/// Called once, after the pager was made.
+pub fn prepare() {
+    // SAFETY: registers functions that are called by `fork`, on the thread that forks.
+    unsafe { pthread_atfork(Some(before), Some(after), Some(after)) };
+}
+
+extern "C" fn before() {
+    let guards = (blocks::lock_all(), mappings::lock());
+    // SAFETY: this thread holds the locks.
+    unsafe { *HELD.0.get() = Some(guards) };
+}
+
+extern "C" fn after() {
+    // SAFETY: this thread, or the one that it was in the parent, has taken the locks in `before`.
+    drop(unsafe { (*HELD.0.get()).take() });
+}
