@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use zpager_core::simulation::{Scenario, Simulation};
+use zpager_core::simulation::{Scenario, Simulation, tree::Tree};
 use zpager_core::stats::Counters;
 
 const SEEDS: u64 = 100;
@@ -57,4 +57,28 @@ fn every_read_returns_the_last_write() {
     let untried: Vec<_> =
         totals.iter().filter(|(name, total)| **total == 0 && !NEVER.contains(name)).collect();
     assert!(untried.is_empty(), "no seed has brought about {untried:?}");
+}
+
+fn run_tree(seed: u64, operations: u64) -> Counters {
+    let run = || Tree::new(seed, 2 + (seed % 3) as u32).run(operations);
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        eprintln!("SIMULATION_TREE_SEED={seed} replays this failure");
+        resume_unwind(panic);
+    })
+}
+
+#[test]
+fn several_processes_share_one_number_of_frames() {
+    if let Some(seed) = number("SIMULATION_TREE_SEED") {
+        println!("{:#?}", run_tree(seed, number("SIMULATION_OPERATIONS").unwrap_or(OPERATIONS / SEEDS)));
+        return;
+    }
+    let operations = number("SIMULATION_OPERATIONS").unwrap_or(OPERATIONS) / 4;
+    let mut total = Counters::default();
+    for seed in 0..SEEDS / 4 {
+        total.add(&run_tree(seed, operations / (SEEDS / 4)));
+    }
+    for (name, count) in total.by_name().filter(|(name, _)| name.starts_with("pressed_")) {
+        assert!(count > 0, "no seed has brought about {name}");
+    }
 }
