@@ -40,8 +40,8 @@ pub mod task;
 pub mod world;
 
 pub mod budget;
-pub mod ledger;
 pub mod histogram;
+pub mod ledger;
 pub mod loss;
 pub mod page;
 pub mod page_table;

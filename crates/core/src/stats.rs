@@ -17,11 +17,6 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// Adds what has happened elsewhere; histograms stay what they are.
-            pub fn add(&mut self, other: &Self) {
-                $(self.$name += other.$name;)*
-            }
-
             /// Every counter with its name.
             pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()

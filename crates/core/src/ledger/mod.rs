@@ -97,12 +97,17 @@ impl fmt::Debug for Ledger {
 }
 
 impl Ledger {
-    /// Makes an entry somebody's who is known by this word as long as he lives. `None`: there are too many.
-    pub fn claim(&self, life: u32) -> Option<Place> {
+    /// Makes an entry somebody's who is known by this word as long as he lives; each that is tried is told
+    /// before. `None`: there are too many.
+    pub fn claim(&self, life: u32, mut before_claim: impl FnMut(&Entry)) -> Option<Place> {
         assert!(life != 0 && life & DEAD == 0);
         let place = self.entries.iter().position(|entry| {
             let before = entry.life.load(SeqCst);
-            !is_alive(before) && entry.life.compare_exchange(before, life, SeqCst, SeqCst).is_ok()
+            if is_alive(before) {
+                return false;
+            }
+            before_claim(entry);
+            entry.life.compare_exchange(before, life, SeqCst, SeqCst).is_ok()
         })?;
         let entry = &self.entries[place];
         // What its last owner held came back with his death, and was seen as his until now for a moment.
@@ -295,4 +300,128 @@ fn is_alive(life: u32) -> bool {
 
 fn is_recent(time_us: u64, now_us: u64, within_us: u64) -> bool {
     time_us != 0 && now_us.saturating_sub(time_us) < within_us
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    const NOW_US: u64 = 5_000_000;
+
+    /// A ledger whose entries hold so much, with such floors.
+    fn ledger(entries: &[[u32; 2]]) -> (Ledger, Vec<Place>) {
+        let ledger = Ledger::default();
+        let places = entries.iter().map(|[held, floor]| {
+            let place = ledger.claim(7, |_| ()).unwrap();
+            ledger.overdraw(place, *held);
+            assert!(ledger.promise(place, *floor, 1000));
+            place
+        });
+        let places = places.collect();
+        (ledger, places)
+    }
+
+    #[test]
+    fn no_more_is_given_out_than_there_is_whoever_asks_at_the_same_time() {
+        const TOTAL: u32 = 1000;
+        let ledger = Ledger::default();
+        let is_over = AtomicBool::new(false);
+        let granted_all = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for life in 1..5 {
+                let (ledger, is_over, granted_all) = (&ledger, &is_over, &granted_all);
+                scope.spawn(move || {
+                    let place = ledger.claim(life, |_| ()).unwrap();
+                    for turn in 0..20_000 {
+                        let granted = ledger.take(place, 1 + (turn * life) % 700, TOTAL);
+                        // What others claim in vain is seen for a moment; what was granted is not.
+                        let all = granted_all.fetch_add(granted.into(), SeqCst) + u64::from(granted);
+                        is_over.fetch_or(all > TOTAL.into(), SeqCst);
+                        granted_all.fetch_sub(granted.into(), SeqCst);
+                        ledger.give_back(place, granted);
+                    }
+                });
+            }
+        });
+        assert!(!is_over.load(SeqCst));
+        assert_eq!(ledger.held(), 0);
+        assert!(ledger.most() > 700 && ledger.most() <= TOTAL.into());
+    }
+
+    #[test]
+    fn the_share_of_the_dead_is_free_and_so_is_their_place() {
+        let (ledger, places) = ledger(&[[600, 100], [400, 100]]);
+        assert_eq!(ledger.take(places[1], 100, 1000), 0);
+        ledger.entry(places[0]).life.fetch_or(DEAD, SeqCst);
+        assert_eq!((ledger.held(), ledger.floors()), (400, 100));
+        assert_eq!(ledger.take(places[1], 800, 1000), 600);
+        assert_eq!(ledger.claim(9, |_| ()), Some(places[0]));
+        assert_eq!(ledger.entry(places[0]).held(), 0);
+    }
+
+    #[test]
+    fn floors_are_never_more_than_there_is() {
+        let (ledger, places) = ledger(&[[0, 600], [0, 300]]);
+        assert!(!ledger.promise(places[1], 401, 1000));
+        assert_eq!(ledger.entry(places[1]).floor(), 300);
+        assert!(ledger.promise(places[0], 500, 1000) && ledger.promise(places[1], 401, 1000));
+    }
+
+    #[test]
+    fn the_sated_with_the_most_to_spare_is_pressed_and_one_at_a_time() {
+        let (ledger, places) = ledger(&[[200, 100], [300, 100], [400, 350], [100, 100]]);
+        assert_eq!(ledger.press_for(places[0], 150, 1000, NOW_US), Some(places[1]));
+        assert_eq!(ledger.entry(places[1]).pressed(), 150);
+        assert_eq!(ledger.press_for(places[0], 150, 1000, NOW_US + ANSWER_US - 1), None);
+        let others = ledger.press_for(places[0], 150, 1000, NOW_US + ANSWER_US);
+        assert_eq!(
+            (others, ledger.entry(places[2]).pressed()),
+            (Some(places[2]), 50),
+            "the first is stopped"
+        );
+        assert_eq!(ledger.press_for(places[0], 150, 1000, NOW_US + 10 * ANSWER_US), None, "nobody has any");
+    }
+
+    #[test]
+    fn who_declined_is_left_alone_for_a_while() {
+        let (ledger, places) = ledger(&[[200, 100], [300, 100]]);
+        ledger.entry(places[1]).declined_us.store(NOW_US, SeqCst);
+        assert_eq!(ledger.press_for(places[0], 10, 1000, NOW_US + 1), None);
+        assert_eq!(ledger.press_for(places[0], 10, 1000, NOW_US + DECLINED_US), Some(places[1]));
+    }
+
+    #[test]
+    fn among_the_hungry_only_an_equal_share_is_enforced() {
+        let cases = [
+            // Mine, the other's, whether it is pressed for a hundred frames.
+            ([300, 700], true),
+            ([400, 600], true),
+            ([401, 599], false),
+            ([700, 300], false),
+        ];
+        for (held, is_pressed) in cases {
+            let (ledger, places) = ledger(&[[held[0], 100], [held[1], 100]]);
+            places.iter().for_each(|place| ledger.entry(*place).refused_us.store(NOW_US, SeqCst));
+            let pressed = ledger.press_for(places[0], 100, 1000, NOW_US);
+            assert_eq!(pressed, is_pressed.then_some(places[1]), "{held:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_below_his_floor_may_press_anybody_who_is_not() {
+        let (ledger, places) = ledger(&[[450, 500], [550, 100]]);
+        places.iter().for_each(|place| ledger.entry(*place).refused_us.store(NOW_US, SeqCst));
+        assert_eq!(ledger.press_for(places[0], 100, 1000, NOW_US), Some(places[1]));
+    }
+
+    #[test]
+    fn what_is_overdrawn_is_pressed_for_whoever_has_it() {
+        let (ledger, places) = ledger(&[[700, 100], [400, 100]]);
+        ledger.entry(places[0]).refused_us.store(NOW_US, SeqCst);
+        assert_eq!(ledger.press_for_overdraft(1100, NOW_US), None);
+        assert_eq!(ledger.press_for_overdraft(1000, NOW_US), Some(places[1]), "the sated first");
+        assert_eq!(ledger.entry(places[1]).pressed(), 100);
+    }
 }

@@ -32,6 +32,18 @@ pub struct Share {
     floor_for: [u32; 2],
     /// Somebody was pressed, and has to be called.
     called: Option<Place>,
+    dealings: Dealings,
+}
+
+/// What came of sharing so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dealings {
+    /// Times that a frame was wanted and there was none in the ledger.
+    pub refusals: u64,
+    /// Frames that were given to others because they were wanted there.
+    pub given_frames: u64,
+    /// Times that this could not be done, or not with all of them.
+    pub declines: u64,
 }
 
 /// How somebody comes to the ledger.
@@ -96,7 +108,8 @@ impl Core {
         let are_free = self.budget.take(Use::Elsewhere, total - needed);
         assert!(are_free, "what is not needed is free");
         let called = ledger.press_for_overdraft(total, now_us);
-        self.share = Some(Share { ledger, place, epoch_us, refused: None, floor_for, called });
+        let dealings = Dealings::default();
+        self.share = Some(Share { ledger, place, epoch_us, refused: None, floor_for, called, dealings });
         self.resize();
         Joined::Entered
     }
@@ -104,6 +117,11 @@ impl Core {
     /// After a fork, in the child: the share is the parent's.
     pub fn forget_share(&mut self) {
         self.share = None;
+    }
+
+    /// What came of sharing so far, if there is anything to share.
+    pub fn dealings(&self) -> Option<Dealings> {
+        self.share.as_ref().map(|share| share.dealings)
     }
 
     /// Frames that others want of us.
@@ -160,12 +178,10 @@ impl Core {
 
     /// kswapd has tried in vain to free what others want.
     pub fn decline(&mut self, now_us: u64) {
-        let Some(share) = &self.share else { return };
-        let now_us = share.epoch_us + now_us;
-        let entry = share.ledger.entry(share.place);
-        if entry.pressed() > 0 {
-            entry.declined_us.store(now_us, SeqCst);
-            self.has_answered(now_us);
+        if let Some(share) = &self.share
+            && self.pressed() > 0
+        {
+            self.has_declined(share.epoch_us + now_us);
         }
     }
 
@@ -213,6 +229,7 @@ impl Core {
         if granted < wanted {
             let share = self.share.as_mut().expect("it was here");
             share.refused = Some((changes, now_us));
+            share.dealings.refusals += 1;
             ledger.entry(place).refused_us.store(now_us, SeqCst);
             share.called = ledger.press_for(place, wanted - granted, total, now_us).or(share.called);
         }
@@ -226,24 +243,29 @@ impl Core {
         let Some(Share { ledger, place, .. }) = self.share else { return };
         let entry = ledger.entry(place);
         let is_gentle = super::is_recent(entry.pressed_us.load(SeqCst), now_us, GENTLE_US);
-        let kept = if is_gentle {
-            self.watermarks.high
-        } else {
-            self.watermarks.min + self.config.batch_pages / 2
-        };
+        let kept =
+            if is_gentle { self.watermarks.high } else { self.watermarks.min + self.config.batch_pages / 2 };
         let spare = entry.spare();
         let frames = self.budget.free().saturating_sub(kept).min(entry.pressed()).min(spare);
         if frames > 0 {
             self.part_with(frames);
         }
         let left = entry.pressed.fetch_sub(frames, SeqCst) - frames;
-        if left > 0 && frames == spare {
-            // It is at its floor.
-            entry.declined_us.store(now_us, SeqCst);
-        }
-        if left == 0 || frames == spare {
+        let share = self.share.as_mut().expect("it was here");
+        share.dealings.given_frames += u64::from(frames);
+        if left == 0 {
             self.has_answered(now_us);
+        } else if frames == spare {
+            // It is at its floor.
+            self.has_declined(now_us);
         }
+    }
+
+    fn has_declined(&mut self, now_us: u64) {
+        let Some(share) = &mut self.share else { return };
+        share.dealings.declines += 1;
+        share.ledger.entry(share.place).declined_us.store(now_us, SeqCst);
+        self.has_answered(now_us);
     }
 
     fn has_answered(&mut self, now_us: u64) {

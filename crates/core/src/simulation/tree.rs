@@ -6,9 +6,8 @@
 use super::random::Random;
 use super::{Scenario, Simulation};
 use crate::engine::Config;
-use crate::ledger::share::{Arrival, Joined};
+use crate::ledger::share::{Arrival, Dealings, Joined};
 use crate::ledger::{Ledger, Place};
-use crate::stats::Counters;
 
 /// How long somebody waits for room before he overdraws.
 const PATIENCE_US: u64 = 20_000;
@@ -41,7 +40,8 @@ pub struct Tree {
     allowed: u64,
     overdrawn_since: Option<u32>,
     operations: u64,
-    counters: Counters,
+    dealings: Dealings,
+    deaths: u64,
 }
 
 impl Tree {
@@ -63,7 +63,8 @@ impl Tree {
             allowed: total.into(),
             overdrawn_since: None,
             operations: 0,
-            counters: Counters::default(),
+            dealings: Dealings::default(),
+            deaths: 0,
         };
         (0..processes).for_each(|_| tree.bear());
         tree
@@ -74,11 +75,13 @@ impl Tree {
         let seed = self.seed * 1000 + self.born;
         let mut scenario = Scenario::of_seed(seed);
         scenario.config.ram_frames = self.total;
+        // A small device means a high floor, and nothing to share.
+        scenario.config.swap_slots = self.random.choose(&[300, 1500, 3000, 6000]);
         scenario.config.window_pages = 2 * (self.total + scenario.config.swap_slots);
         scenario.config.pool_limit_frames =
             scenario.config.pool_limit_frames.map(|_| self.total * (5 + self.random.below(85)) / 100);
         scenario.is_full = false;
-        let place = self.ledger.claim(self.born as u32).expect("there is a place");
+        let place = self.ledger.claim(self.born as u32, |_| ()).expect("there is a place");
         let simulation = Simulation::new(scenario, seed);
         self.processes.push(Process {
             simulation,
@@ -89,8 +92,9 @@ impl Tree {
     }
 
     /// Runs until so many operations of all processes have come to their end, then has one process after the
-    /// other give everything back. What has happened in all.
-    pub fn run(mut self, operations: u64) -> Counters {
+    /// other give everything back. What came of it, and how
+    /// many were killed.
+    pub fn run(mut self, operations: u64) -> (Dealings, u64) {
         while self.operations < operations {
             self.half_step();
         }
@@ -99,12 +103,19 @@ impl Tree {
                 simulation.now_us = self.now_us;
                 simulation.finish();
                 self.now_us = simulation.now_us;
-                self.counters.add(&simulation.core().counters);
-                self.ledger.leave(place);
+                self.buried(&simulation, place);
                 self.check();
             }
         }
-        self.counters
+        (self.dealings, self.deaths)
+    }
+
+    fn buried(&mut self, simulation: &Simulation, place: Place) {
+        let dealings = simulation.core.dealings().unwrap_or_default();
+        self.dealings.refusals += dealings.refusals;
+        self.dealings.given_frames += dealings.given_frames;
+        self.dealings.declines += dealings.declines;
+        self.ledger.leave(place);
     }
 
     fn half_step(&mut self) {
@@ -112,22 +123,25 @@ impl Tree {
         let chosen = self.random.below(self.processes.len() as u32) as usize;
         if self.random.one_in(DIES_ONE_IN) {
             let dead = self.processes.swap_remove(chosen);
-            self.counters.add(&dead.simulation.core().counters);
-            self.ledger.leave(dead.place);
+            self.buried(&dead.simulation, dead.place);
+            self.deaths += 1;
             return self.bear();
         }
-        let now_us = self.now_us;
-        let falls_asleep = self.random.one_in(SLEEPS_ONE_IN);
+        self.processes[chosen].is_asleep ^= self.random.one_in(SLEEPS_ONE_IN);
+        let is_awake = !self.processes[chosen].is_asleep;
+        self.half_step_of(chosen, is_awake);
+    }
+
+    /// Who sleeps has a kswapd still, and finishes what is under way.
+    fn half_step_of(&mut self, chosen: usize, is_awake: bool) {
         let process = &mut self.processes[chosen];
-        process.simulation.now_us = now_us;
+        process.simulation.now_us = self.now_us;
         if let Some(since_us) = process.waits_since_us {
             self.let_in(chosen, since_us);
             self.now_us += 10;
         } else {
-            process.is_asleep ^= falls_asleep;
             let before = process.simulation.operations;
-            // Who sleeps has a kswapd still, and finishes what is under way.
-            process.simulation.half_step(!process.is_asleep);
+            process.simulation.half_step(is_awake);
             self.operations += process.simulation.operations - before;
             self.now_us = process.simulation.now_us;
             process.simulation.core.take_call();
@@ -164,5 +178,40 @@ impl Tree {
         }
         assert!(self.ledger.floors() <= self.total.into(), "more is promised than there is");
         assert!(self.ledger.most() >= held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets one process work until so many of its operations have come to their end; the other ones sleep.
+    fn work(tree: &mut Tree, process: usize, operations: u64) {
+        let until = tree.processes[process].simulation.operations + operations;
+        while tree.processes[process].simulation.operations < until {
+            tree.half_step_of(process, true);
+            let sleepers = (0..tree.processes.len()).filter(|sleeper| *sleeper != process);
+            sleepers.for_each(|sleeper| tree.half_step_of(sleeper, false));
+        }
+    }
+
+    #[test]
+    fn who_sleeps_gives_way_to_who_works() {
+        let mut seeds_that_tell = 0;
+        for seed in 1..16 {
+            let mut tree = Tree::new(seed, 2);
+            let [sleeper, worker] = [0, 1].map(|process: usize| tree.processes[process].place);
+            work(&mut tree, 0, 3000);
+            let before = tree.ledger.entry(sleeper).held();
+            work(&mut tree, 1, 6000);
+            let [sleeper, worker] = [sleeper, worker].map(|place| tree.ledger.entry(place));
+            // Some floors are high, and some workers small.
+            if before > sleeper.floor() + 400 && worker.held() + before > tree.total {
+                seeds_that_tell += 1;
+                let [held, floor] = [sleeper.held(), sleeper.floor()];
+                assert!(held <= floor + 64, "seed {seed}: {held} of {before}, floor {floor}");
+            }
+        }
+        assert!(seeds_that_tell >= 3);
     }
 }
