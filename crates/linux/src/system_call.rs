@@ -14,7 +14,19 @@ fn result(value: libc::c_long) -> io::Result<usize> {
 pub unsafe fn map(address: usize, length: usize, protection: i32, flags: i32) -> io::Result<usize> {
     let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: the caller's.
-    result(unsafe { libc::syscall(libc::SYS_mmap, address, length, protection, flags, -1, 0) })
+    result(unsafe { libc::syscall(libc::SYS_mmap, address, length, protection, flags, -1, 0_usize) })
+}
+
+/// mmap(2) of a file that is read, written and shared.
+///
+/// # Safety
+/// The file is so long, and stays so.
+pub unsafe fn map_shared(file: i32, length: usize) -> io::Result<usize> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the caller's.
+    result(unsafe {
+        libc::syscall(libc::SYS_mmap, 0_usize, length, protection, libc::MAP_SHARED, file, 0_usize)
+    })
 }
 
 /// munmap(2).

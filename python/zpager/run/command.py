@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from zpager.doctor import examine
 from zpager.errors import Error
 from zpager.run import preload, program, summary, supervise
+from zpager.run.ledger import Ledger
 from zpager.run.settings import SETTINGS, Value, min_size_bytes, options_of, resolve
 
 _OWN_FAILURE = 125
@@ -104,10 +105,10 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
         told = "; ".join(f"{one.subject}: {one.found}; {one.remedy}" for one in problems)
         raise program.CannotStart(_OWN_FAILURE, told)
     every_seconds = values["stats_every"].value
-    with tempfile.TemporaryDirectory(prefix="zpager-run-") as reports:
+    with tempfile.TemporaryDirectory(prefix="zpager-run-") as reports, Ledger() as ledger:
 
         def tell() -> None:
-            _tell(summary.lines(summary.Reports.read(reports), None, options))
+            _tell(summary.lines(summary.Reports.read(reports, ledger.most_bytes()), None, options))
 
         ended = supervise.run(
             path,
@@ -115,6 +116,7 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
             preload.environment(
                 options,
                 min_size_bytes=min_size_bytes(values),
+                ledger=ledger.path,
                 follow=values["follow"].value,
                 report_directory=reports,
                 report_every_seconds=every_seconds,
@@ -123,7 +125,7 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
             every_seconds=every_seconds,
             on_tick=tell,
         )
-        reported = summary.Reports.read(reports)
+        reported = summary.Reports.read(reports, ledger.most_bytes())
     if not values["quiet"].value:
         _tell(summary.lines(reported, ended, options))
     if values["report"].value:
