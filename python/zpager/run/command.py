@@ -82,7 +82,7 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
     with tempfile.TemporaryDirectory(prefix="zpager-run-") as reports, Ledger() as ledger:
 
         def tell() -> None:
-            _tell(summary.lines(summary.Reports.read(reports, ledger.most_bytes()), None, options))
+            _tell(summary.lines(summary.Reports.read(reports, ledger.read()), None, options))
 
         ended = supervise.run(
             path,
@@ -99,7 +99,7 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
             every_seconds=every_seconds,
             on_tick=tell,
         )
-        told = summary.Reports.read(reports, ledger.most_bytes())
+        told = summary.Reports.read(reports, ledger.read())
     if not values["quiet"].value:
         _tell(summary.lines(told, ended, options))
     if values["report"].value:

@@ -48,6 +48,8 @@ const ATTEMPTS: u32 = 16;
 pub struct Ledger {
     /// The most frames that were held at any time.
     most: AtomicU64,
+    /// Owners that there were so far.
+    owners: AtomicU64,
     /// Counts what was given back: who was refused need not ask again before.
     changes: AtomicU32,
     /// Entries that were ever used: all from the first on.
@@ -82,6 +84,7 @@ impl Default for Ledger {
     fn default() -> Self {
         Ledger {
             most: AtomicU64::new(0),
+            owners: AtomicU64::new(0),
             changes: AtomicU32::new(0),
             used: AtomicU32::new(0),
             entries: [const { Entry::NOBODYS }; ENTRIES],
@@ -118,6 +121,7 @@ impl Ledger {
             time.store(0, SeqCst);
         }
         self.used.fetch_max(place as u32 + 1, SeqCst);
+        self.owners.fetch_add(1, SeqCst);
         self.changes.fetch_add(1, SeqCst);
         Some(Place(place))
     }
