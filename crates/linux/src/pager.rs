@@ -696,8 +696,8 @@ impl Shared {
         loop {
             let commits_before = state.core.commits;
             let next = plan_or_commit(task, &mut state.core, self.now_us());
-            if let Some(alarm) = state.core.take_call() {
-                ledger::ring(alarm);
+            if let Some(ledger) = state.core.take_call() {
+                ledger.alarms().for_each(ledger::ring);
             }
             if state.waiting > 0 && state.core.commits != commits_before {
                 self.committed.notify_all();
@@ -754,15 +754,15 @@ impl Shared {
             let mut state = self.lock();
             match state.core.join(ledger, place, arrival, ledger::now_us() - now_us, now_us) {
                 Joined::Entered => {
-                    if let Some(alarm) = state.core.take_call() {
-                        ledger::ring(alarm);
+                    if let Some(ledger) = state.core.take_call() {
+                        ledger.alarms().for_each(ledger::ring);
                     }
                     return Ok(life);
                 }
-                Joined::Later { called } => {
+                Joined::Later { calls } => {
                     drop(state);
-                    if let Some(called) = called {
-                        ledger::ring(&ledger.entry(called).alarm);
+                    if calls {
+                        ledger.alarms().for_each(ledger::ring);
                     }
                     thread::sleep(WAIT_MAX);
                 }

@@ -108,7 +108,7 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
     with tempfile.TemporaryDirectory(prefix="zpager-run-") as reports, Ledger() as ledger:
 
         def tell() -> None:
-            _tell(summary.lines(summary.Reports.read(reports, ledger.most_bytes()), None, options))
+            _tell(summary.lines(summary.Reports.read(reports, ledger.read()), None, options))
 
         ended = supervise.run(
             path,
@@ -125,7 +125,7 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
             every_seconds=every_seconds,
             on_tick=tell,
         )
-        reported = summary.Reports.read(reports, ledger.most_bytes())
+        reported = summary.Reports.read(reports, ledger.read())
     if not values["quiet"].value:
         _tell(summary.lines(reported, ended, options))
     if values["report"].value:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from types import TracebackType
 
 from zpager.stats import PAGE_BYTES
 
-_MOST_BYTES = 8  # it begins with the most frames that all had at any time
+_WORD_BYTES = 8  # it begins with two of them: the most frames that all had, and how many processes had any
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What came of it for all processes together, those included that could not report."""
+
+    most_bytes: int = 0
+    """The most RAM that they had at any time."""
+    processes: int = 0
+    """How many had any."""
 
 
 class Ledger:
@@ -33,6 +44,8 @@ class Ledger:
         """Where others open it."""
         return f"/proc/{os.getpid()}/fd/{self._file}"
 
-    def most_bytes(self) -> int:
-        """The most RAM that all processes had together at any time."""
-        return int.from_bytes(os.pread(self._file, _MOST_BYTES, 0), "little") * PAGE_BYTES
+    def read(self) -> Shared:
+        """What it says."""
+        words = os.pread(self._file, 2 * _WORD_BYTES, 0)
+        frames, processes = (int.from_bytes(words[at:][:_WORD_BYTES], "little") for at in (0, _WORD_BYTES))
+        return Shared(frames * PAGE_BYTES, processes)

@@ -30,8 +30,8 @@ pub struct Share {
     refused: Option<(u32, u64)>,
     /// What the floor was last set for: pages of all regions, and slots that were lost.
     floor_for: [u32; 2],
-    /// Somebody was pressed, and has to be called.
-    called: Option<Place>,
+    /// Somebody was pressed, and has to be woken.
+    calls: bool,
     dealings: Dealings,
 }
 
@@ -64,8 +64,8 @@ pub enum Joined {
     Entered,
     /// There is no room yet for the least that it needs.
     Later {
-        /// Who was pressed for it, and has to be called.
-        called: Option<Place>,
+        /// Somebody was pressed for it, and has to be woken.
+        calls: bool,
     },
     /// There is no room for what it cannot do without.
     TooSmall {
@@ -99,7 +99,7 @@ impl Core {
             if granted < needed {
                 ledger.give_back(place, granted);
                 ledger.entry(place).refused_us.store(now_us, SeqCst);
-                return Joined::Later { called: ledger.press_for(place, needed, total, now_us) };
+                return Joined::Later { calls: ledger.press_for(place, needed, total, now_us) };
             }
         } else {
             ledger.overdraw(place, needed);
@@ -107,9 +107,9 @@ impl Core {
         self.budget.give_back(Use::Elsewhere, self.budget.used(Use::Elsewhere));
         let are_free = self.budget.take(Use::Elsewhere, total - needed);
         assert!(are_free, "what is not needed is free");
-        let called = ledger.press_for_overdraft(total, now_us);
+        let calls = ledger.press_for_overdraft(total, now_us);
         let dealings = Dealings::default();
-        self.share = Some(Share { ledger, place, epoch_us, refused: None, floor_for, called, dealings });
+        self.share = Some(Share { ledger, place, epoch_us, refused: None, floor_for, calls, dealings });
         self.resize();
         Joined::Entered
     }
@@ -134,10 +134,10 @@ impl Core {
         self.share.as_ref().map(|share| &share.ledger.entry(share.place).alarm)
     }
 
-    /// The alarm of somebody who was pressed and has to be woken.
-    pub fn take_call(&mut self) -> Option<&'static AtomicU32> {
+    /// The ledger, if somebody was pressed there who has to be woken.
+    pub fn take_call(&mut self) -> Option<&'static Ledger> {
         let share = self.share.as_mut()?;
-        share.called.take().map(|place| &share.ledger.entry(place).alarm)
+        std::mem::take(&mut share.calls).then_some(share.ledger)
     }
 
     /// Brings the ledger and this core's part of it up to date. Called after every plan and commit.
@@ -231,7 +231,7 @@ impl Core {
             share.refused = Some((changes, now_us));
             share.dealings.refusals += 1;
             ledger.entry(place).refused_us.store(now_us, SeqCst);
-            share.called = ledger.press_for(place, wanted - granted, total, now_us).or(share.called);
+            share.calls |= ledger.press_for(place, wanted - granted, total, now_us);
         }
         if granted > 0 {
             self.receive(granted);
@@ -272,7 +272,7 @@ impl Core {
         let total = self.budget.total();
         let Some(share) = &mut self.share else { return };
         share.ledger.entry(share.place).pressed.store(0, SeqCst);
-        share.called = share.ledger.press_for_overdraft(total, now_us).or(share.called);
+        share.calls |= share.ledger.press_for_overdraft(total, now_us);
     }
 
     fn receive(&mut self, frames: u32) {
