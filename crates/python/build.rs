@@ -10,7 +10,7 @@ const LIBRARY: &str = "libzpager_preload.so";
 
 fn main() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates");
-    for name in ["core", "linux", "preload"] {
+    for name in ["calls", "core", "linux", "preload"] {
         println!("cargo::rerun-if-changed={}", crates.join(name).display());
     }
     println!("cargo::rerun-if-env-changed=RUSTC_WORKSPACE_WRAPPER");

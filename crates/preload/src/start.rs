@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use zpager_linux::pager::Pager;
 
+use crate::calls;
 use crate::fork;
 use crate::options::{self, Wanted};
 use crate::report;
@@ -35,12 +36,13 @@ static ON_LOAD: extern "C" fn() = on_load;
 extern "C" fn on_load() {
     match options::from_environment() {
         None => {}
-        Some(Ok(wanted)) => {
+        Some(Ok(mut wanted)) => {
             let managed_bytes_min = wanted.managed_bytes_min;
             if !wanted.follow {
                 // SAFETY: this thread is the only one, and the program has not begun.
                 unsafe { options::forget_environment() };
             }
+            wanted.pager.faults = calls::prepare(&wanted.pager, wanted.faults);
             let _ = WANTED.set(wanted);
             MANAGED_BYTES_MIN.store(managed_bytes_min, Ordering::Release);
         }

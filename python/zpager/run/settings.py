@@ -83,7 +83,7 @@ SETTINGS: Final = (
     Setting("swap", None, "The size of the swap file."),
     Setting("swap_dir", None, "A directory on a disk for the swap file."),
     Setting("min_size", "64KiB", "Blocks and mappings smaller than that are not managed."),
-    Setting("faults", "thread", "How faults are served: thread or signal."),
+    Setting("faults", "auto", "How faults are served: auto, signal or thread."),
     Setting("codec", "lz4", "lz4 or zstd."),
     Setting("pool", "zsmalloc", "zsmalloc or zbud."),
     Setting("pool_limit", "auto", "How large the compressed pool may grow; a per cent is a share of --ram."),
