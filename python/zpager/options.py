@@ -18,7 +18,7 @@ Codec: TypeAlias = Literal["lz4", "zstd"]
 Pool: TypeAlias = Literal["zsmalloc", "zbud"]
 Eviction: TypeAlias = Literal["unuse", "writeback", "intact", "none"]
 Policy: TypeAlias = Literal["frame-lru", "second-chance", "sieve", "s3-fifo", "frame-aware"]
-Faults: TypeAlias = Literal["thread", "signal"]
+Faults: TypeAlias = Literal["auto", "signal", "thread"]
 Io: TypeAlias = Literal["auto", "io_uring", "threads"]
 
 DEFAULT_EVICTION: Final[Eviction] = "intact"
@@ -54,7 +54,7 @@ class Options:
         pool: Pool = "zsmalloc",
         policy: Policy = DEFAULT_POLICY,
         eviction: Eviction = DEFAULT_EVICTION,
-        faults: Faults = "thread",
+        faults: Faults = "auto",
         pool_limit: Size | Literal["auto"] = "auto",
         reserve: Size | None = None,
         swap_dir: str | os.PathLike[str] | None = None,

@@ -13,6 +13,7 @@ use zpager_core::ledger::Ledger;
 use zpager_linux::ledger;
 use zpager_linux::pager::{Options, Pager};
 
+use crate::calls;
 use crate::fork;
 use crate::options::{self, Wanted};
 use crate::report;
@@ -39,7 +40,7 @@ static ON_LOAD: extern "C" fn() = on_load;
 extern "C" fn on_load() {
     match options::from_environment() {
         None => {}
-        Some(Ok(wanted)) => {
+        Some(Ok(mut wanted)) => {
             let managed_bytes_min = wanted.managed_bytes_min;
             if !wanted.follow {
                 // SAFETY: this thread is the only one, and the program has not begun.
@@ -47,6 +48,7 @@ extern "C" fn on_load() {
             }
             // Now, since later the program may have given up its rights, or have changed its root.
             let _ = LEDGER.set(ledger::open(&wanted.ledger));
+            wanted.pager.faults = calls::prepare(&wanted.pager, wanted.faults);
             let _ = WANTED.set(wanted);
             MANAGED_BYTES_MIN.store(managed_bytes_min, Ordering::Release);
         }

@@ -96,7 +96,7 @@ SETTINGS: Final = (
     Setting("swap", None, "The size of the swap file."),
     Setting("swap_dir", None, "A directory on a disk for the swap file."),
     Setting("min_size", "64KiB", "Blocks and mappings smaller than that are not managed."),
-    Setting("faults", "thread", "How faults are served.", choices=get_args(Faults)),
+    Setting("faults", "auto", "How faults are served.", choices=get_args(Faults)),
     Setting("codec", "lz4", "How pages are compressed: fast, or small.", choices=get_args(Codec)),
     Setting("pool", "zsmalloc", "How compressed pages are packed.", choices=get_args(Pool)),
     Setting("pool_limit", "auto", "How large the compressed pool may grow; a per cent is a share of --ram."),

@@ -1,0 +1,102 @@
+//! Calling the original until it succeeds, or fails for a reason of its own.
+
+use zpager_linux::signal_mode::faults_served;
+
+use crate::touch::Pages;
+
+/// A page may be taken again between the touch and the call. So often in a row it is not.
+const ATTEMPTS: usize = 1000;
+
+/// What a wrapped function returns.
+pub trait Outcome: Copy {
+    /// What it returns when it fails, with the error in `errno`.
+    const FAILED: Self;
+
+    /// Whether it has failed.
+    fn has_failed(self) -> bool;
+}
+
+impl Outcome for i32 {
+    const FAILED: Self = -1;
+
+    fn has_failed(self) -> bool {
+        self == Self::FAILED
+    }
+}
+
+impl Outcome for isize {
+    const FAILED: Self = -1;
+
+    fn has_failed(self) -> bool {
+        self == Self::FAILED
+    }
+}
+
+impl Outcome for i64 {
+    const FAILED: Self = -1;
+
+    fn has_failed(self) -> bool {
+        self == Self::FAILED
+    }
+}
+
+impl<T> Outcome for *mut T {
+    const FAILED: Self = std::ptr::null_mut();
+
+    fn has_failed(self) -> bool {
+        self.is_null()
+    }
+}
+
+/// This thread's `errno`.
+pub fn errno() -> i32 {
+    // SAFETY: this thread's own.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Sets it.
+pub fn set_errno(error: i32) {
+    // SAFETY: this thread's own.
+    unsafe { *libc::__errno_location() = error };
+}
+
+/// Fails as a system call does that the kernel does not have.
+pub fn missing<R: Outcome>() -> R {
+    set_errno(libc::ENOSYS);
+    R::FAILED
+}
+
+/// Brings in what a call uses, calls, and does it again after an EFAULT, unless no page was missing.
+pub fn retry<R: Outcome>(bring_in: impl Fn(&mut Pages), call: impl FnMut() -> R) -> R {
+    retry_if(bring_in, call, |result| result.has_failed() && errno() == libc::EFAULT)
+}
+
+/// The same for a function that tells otherwise that a page was missing.
+pub fn retry_if<R: Copy>(
+    bring_in: impl Fn(&mut Pages),
+    mut call: impl FnMut() -> R,
+    has_faulted: impl Fn(R) -> bool,
+) -> R {
+    let mut pages = Pages::default();
+    let mut before = faults_served();
+    bring_in(&mut pages);
+    if !pages.is_managed() {
+        return call();
+    }
+    let errno_before = errno();
+    for _ in 0..ATTEMPTS {
+        let result = call();
+        if !has_faulted(result) {
+            return result;
+        }
+        pages.is_again();
+        bring_in(&mut pages);
+        let served = faults_served();
+        if served == before {
+            return result;
+        }
+        before = served;
+        set_errno(errno_before);
+    }
+    call()
+}
