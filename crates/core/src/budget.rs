@@ -18,9 +18,11 @@ pub enum Use {
     Metadata,
     /// Batches, codec contexts, stacks: fixed, whatever the number of pages.
     Buffers,
+    /// What the process has besides ([`crate::unmanaged`]).
+    Unmanaged,
 }
 
-const USES: usize = 6;
+const USES: usize = 7;
 
 /// The ledger of page frames.
 #[derive(Clone, Debug)]

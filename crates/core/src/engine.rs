@@ -151,6 +151,8 @@ pub struct Core {
     pub commits: u64,
     /// Resident frames in the budget whose pages are not in the lists yet.
     pub arriving: u32,
+    /// Frames that the process has besides, and that are not in the budget yet.
+    pub(crate) unmanaged_owed: u32,
     /// Pages of the window that ever belonged to a region.
     window_high: u32,
 }
@@ -185,6 +187,7 @@ impl Core {
             is_resting: false,
             commits: 0,
             arriving: 0,
+            unmanaged_owed: 0,
             window_high: 0,
             config,
         };
@@ -224,7 +227,7 @@ impl Core {
     /// could end.
     pub fn limit_pool(&mut self) {
         let spoken_for =
-            self.budget.used(Use::Metadata) + self.budget.used(Use::Buffers) + self.watermarks.min;
+            self.config.ram_frames - self.frames_to_manage_with() + self.budget.used(Use::Metadata);
         let limit = self.config.pool_limit_frames.unwrap_or(self.border.limit_frames());
         let most = (self.config.ram_frames.saturating_sub(spoken_for) as f64 * POOL_SHARE_MAX) as u32;
         self.frontswap.zcache.pool.arena_mut().set_limit(limit.min(most));
@@ -234,6 +237,12 @@ impl Core {
     pub fn committed(&mut self) {
         self.commits += 1;
         self.charge_metadata();
+        self.pay_for_unmanaged();
+    }
+
+    /// Whether fewer frames are free than kswapd is to see to.
+    pub fn is_short(&self) -> bool {
+        self.budget.free() < self.watermarks.high + self.unmanaged_owed
     }
 
     /// Frames that faults may take; the rest is for those who make room.
@@ -241,10 +250,15 @@ impl Core {
         self.budget.free().saturating_sub(self.watermarks.min)
     }
 
+    /// Frames that are neither set aside nor anything else than managed memory and its tables.
+    fn frames_to_manage_with(&self) -> u32 {
+        let set_aside = self.config.buffer_frames + self.watermarks.min;
+        self.config.ram_frames - set_aside - self.budget.used(Use::Unmanaged)
+    }
+
     /// The most pages that could belong to regions, if none of them could be compressed.
     pub fn capacity_pages(&self) -> u32 {
-        let set_aside = self.config.buffer_frames + self.watermarks.min + self.config.wasted_frames_max();
-        let ram = u64::from(self.config.ram_frames - set_aside);
+        let ram = u64::from(self.frames_to_manage_with() - self.config.wasted_frames_max());
         let fixed_tables =
             self.swap_cache.metadata_bytes() + self.config.policy.table_bytes(self.config.ram_frames);
         let ram_left = ram - BATCH_MAX as u64 - fixed_tables.div_ceil(PAGE_BYTES as u64);

@@ -24,6 +24,8 @@ pub mod discard;
 
 pub mod watch;
 
+pub mod unmanaged;
+
 pub mod swap_cache;
 
 pub mod frontswap;

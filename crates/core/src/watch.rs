@@ -86,7 +86,7 @@ pub(crate) struct Watch {
 
 /// Whether frames are so short that a region is taken over, and there is one.
 pub(crate) fn is_due(core: &Core, is_urgent: bool) -> bool {
-    (is_urgent || core.budget.free() < core.watermarks.high) && has_any(core)
+    (is_urgent || core.is_short()) && has_any(core)
 }
 
 /// Whether there is a region to be taken over that nobody else is at.

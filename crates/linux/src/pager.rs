@@ -45,6 +45,7 @@ use crate::inherit;
 use crate::keeper;
 use crate::memory::ManagedMemory;
 use crate::of_process::OfProcess;
+use crate::process_memory::ProcessMemory;
 use crate::signal_mode;
 use crate::signals::SignalsBlocked;
 use crate::spawn::spawn;
@@ -64,6 +65,10 @@ const THREAD_BYTES: usize = 128 << 10;
 /// long, and to be woken takes longer.
 const LOOKS: usize = 64;
 const PAUSES_PER_LOOK: usize = 8;
+/// How often an allocation looks for frames for its tables.
+const ATTEMPTS: u32 = 16;
+/// How often kswapd counts what is not managed, at most.
+const COUNT_EVERY_US: u64 = 10_000;
 /// How long somebody waits who missed the word that he waited for.
 const WAIT_MAX: Duration = Duration::from_millis(1);
 
@@ -98,6 +103,8 @@ pub struct Options {
     pub io: IoKind,
     /// Whether a forked child gets the memory.
     pub is_inherited: bool,
+    /// Whether RAM is that of the whole process, and not only of what is given out.
+    pub is_of_process: bool,
 }
 
 /// What is where, and what has happened.
@@ -129,6 +136,8 @@ pub struct Snapshot {
     pub pool_limit_frames: u32,
     /// Frames that are kept for those who make room.
     pub reserve_frames: u32,
+    /// Frames of the process that are not managed, if they count.
+    pub unmanaged_frames: u32,
 }
 
 struct State {
@@ -137,6 +146,8 @@ struct State {
     waiting: u32,
     is_kswapd_asleep: bool,
     is_stopping: bool,
+    /// When what is not managed was last counted.
+    counted_us: u64,
     /// Tasks that are being driven.
     driving: u32,
     /// Somebody wants to fork: no task begins.
@@ -266,6 +277,7 @@ impl Pager {
                 waiting: 0,
                 is_kswapd_asleep: false,
                 is_stopping: false,
+                counted_us: 0,
                 driving: 0,
                 is_forking: false,
                 children: Vec::new(),
@@ -297,7 +309,8 @@ impl Pager {
         let mut threads = self.threads.lock().expect("nothing panics under this lock");
         threads.push(start("zpager-kswapd", {
             let shared = Arc::clone(&self.shared);
-            move || shared.run_kswapd(kswapd)
+            let is_of_process = self.options.is_of_process;
+            move || shared.run_kswapd(kswapd, is_of_process)
         })?);
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         match self.options.faults {
@@ -429,6 +442,7 @@ impl Pager {
         }
         let page_count = u32::try_from(bytes.div_ceil(PAGE_BYTES as u64).max(1)).unwrap_or(u32::MAX);
         let _blocked = SignalsBlocked::new();
+        let mut attempts_left = ATTEMPTS;
         loop {
             let result = self.shared.lock().core.allocate(page_count, item_bytes);
             match result {
@@ -442,7 +456,9 @@ impl Pager {
                     return Ok(Region { pager: Arc::clone(self), first, page_count });
                 }
                 Err(AllocateError::NeedFrames(frames)) => {
-                    if self.shared.reclaim(Demand::Frames(frames)).frames_short {
+                    // Somebody else may have been faster.
+                    attempts_left -= 1;
+                    if self.shared.reclaim(Demand::Frames(frames)).frames_short && attempts_left == 0 {
                         return Err(self.out_of_swap(bytes, 0));
                     }
                 }
@@ -503,7 +519,22 @@ impl Pager {
             metadata_bytes: core.metadata_bytes(),
             pool_limit_frames: zcache.pool.arena().limit(),
             reserve_frames: core.config.reserve_frames,
+            unmanaged_frames: core.budget.used(Use::Unmanaged),
         }
+    }
+
+    /// Counts what the process has besides managed memory, as far as there is room, and makes room for the
+    /// rest. Bytes of it that are in no file.
+    pub fn count_unmanaged(&self) -> u64 {
+        let Some(process) = ProcessMemory::now() else { return 0 };
+        let _blocked = SignalsBlocked::new();
+        let owed = self.shared.count_unmanaged(process);
+        if owed > 0 {
+            // Who asks for much makes the room for it.
+            self.shared.reclaim(Demand::Frames(owed));
+        }
+        let elsewhere = self.shared.lock().core.managed_frames() + process.of_files;
+        u64::from(process.resident.saturating_sub(elsewhere)) * PAGE_BYTES as u64
     }
 
     /// Panics unless all tables agree with one another.
@@ -782,8 +813,21 @@ impl Shared {
         }
     }
 
-    fn run_kswapd(&self, mut kswapd: Kswapd) {
+    /// How many frames have to be made free for what is not managed.
+    fn count_unmanaged(&self, process: ProcessMemory) -> u32 {
+        let now_us = self.now_us();
+        let mut state = self.lock();
+        state.counted_us = now_us;
+        state.core.count_unmanaged(process.resident);
+        state.core.frames_owed()
+    }
+
+    fn run_kswapd(&self, mut kswapd: Kswapd, is_of_process: bool) {
         loop {
+            let is_due = is_of_process && self.now_us() > self.lock().counted_us + COUNT_EVERY_US;
+            if is_due && let Some(process) = ProcessMemory::now() {
+                self.count_unmanaged(process);
+            }
             self.drive(&mut kswapd);
             let mut state = self.lock();
             state.forget_gone_children();

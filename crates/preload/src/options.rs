@@ -84,6 +84,7 @@ fn parse(text: &str) -> Result<Wanted, String> {
                 other => return Err(format!("io={other}")),
             },
             is_inherited: true,
+            is_of_process: true,
         },
         managed_bytes_min: typed("min_size", find("min_size")?)?,
         follow: find("follow")? == "true",

@@ -10,11 +10,11 @@ use crate::zcache::codec::CodecKind;
 
 /// Whether kswapd should be woken.
 pub fn is_wanted(core: &Core) -> bool {
-    core.budget.free() < core.watermarks.low || core.swap_cache.unused() > 0
+    core.budget.free() < core.watermarks.low || core.unmanaged_owed > 0 || core.swap_cache.unused() > 0
 }
 
 fn has_work(core: &Core) -> bool {
-    core.budget.free() < core.watermarks.high || core.swap_cache.unused() > 0 || Release::is_due(core)
+    core.is_short() || core.swap_cache.unused() > 0 || Release::is_due(core)
 }
 
 /// One waking of kswapd, from start to sleep; driven anew each time.
