@@ -159,6 +159,8 @@ pub struct Core {
     pub arriving: u32,
     /// Its part of the frames that are a whole tree's.
     pub(crate) share: Option<Share>,
+    /// Frames that the process has besides, and that are not in the budget yet.
+    pub(crate) unmanaged_owed: u32,
     /// Pages of the window that ever belonged to a region.
     window_high: u32,
 }
@@ -194,6 +196,7 @@ impl Core {
             commits: 0,
             arriving: 0,
             share: None,
+            unmanaged_owed: 0,
             window_high: 0,
             config,
         };
@@ -246,8 +249,7 @@ impl Core {
     /// The pool gets what it may have, but never all: without room for resident pages no fault
     /// could end.
     pub fn limit_pool(&mut self) {
-        let spoken_for =
-            self.budget.used(Use::Metadata) + self.budget.used(Use::Buffers) + self.watermarks.min;
+        let spoken_for = self.set_aside_frames() + self.budget.used(Use::Metadata);
         let held = self.held_frames();
         let of_all = self.config.pool_limit_frames.unwrap_or(self.border.limit_frames());
         let limit = u64::from(of_all) * u64::from(held) / u64::from(self.config.ram_frames);
@@ -259,11 +261,13 @@ impl Core {
     pub fn committed(&mut self) {
         self.commits += 1;
         self.charge_metadata();
+        self.pay_for_unmanaged();
     }
 
     /// Whether fewer frames are free than kswapd is to see to.
     pub fn is_short(&self) -> bool {
-        self.budget.free() < self.watermarks.high.saturating_add(self.pressed())
+        let wanted = self.watermarks.high.saturating_add(self.pressed()).saturating_add(self.unmanaged_owed);
+        self.budget.free() < wanted
     }
 
     /// Frames that faults may take; the rest is for those who make room.
@@ -271,11 +275,14 @@ impl Core {
         self.budget.free().saturating_sub(self.watermarks.min)
     }
 
+    /// Frames that are for no page and no table of its.
+    fn set_aside_frames(&self) -> u32 {
+        self.config.buffer_frames + self.watermarks.min + self.budget.used(Use::Unmanaged)
+    }
+
     /// The most pages that could belong to regions, if none of them could be compressed.
     pub fn capacity_pages(&self) -> u32 {
-        let set_aside = self.config.buffer_frames
-            + self.watermarks.min
-            + Config::wasted_frames_max(self.config.ram_frames);
+        let set_aside = self.set_aside_frames() + Config::wasted_frames_max(self.config.ram_frames);
         let ram = u64::from(self.config.ram_frames - set_aside);
         let ram_left = ram - BATCH_MAX as u64 - self.fixed_table_frames();
         let slots = u64::from(self.config.swap_slots - self.swap_map.retired());
@@ -296,8 +303,9 @@ impl Core {
             pages => BATCH_MAX as u32 + Config::wasted_frames_max(self.config.ram_frames) + pages,
         };
         let tables = self.fixed_table_frames() + u64::from(page_count) / self.pages_per_table_frame();
-        let fixed = self.config.buffer_frames + self.watermarks.min;
-        fixed + tables as u32 + beyond_device.max(METADATA_FRAMES_AHEAD + Config::RAM_FRAMES_MIN)
+        self.set_aside_frames()
+            + tables as u32
+            + beyond_device.max(METADATA_FRAMES_AHEAD + Config::RAM_FRAMES_MIN)
     }
 
     fn fixed_table_frames(&self) -> u64 {

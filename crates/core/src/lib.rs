@@ -25,6 +25,8 @@ pub mod discard;
 
 pub mod watch;
 
+pub mod unmanaged;
+
 pub mod swap_cache;
 
 pub mod frontswap;

@@ -49,6 +49,7 @@ use crate::keeper;
 use crate::ledger::{self, Life};
 use crate::memory::ManagedMemory;
 use crate::of_process::OfProcess;
+use crate::process_memory::ProcessMemory;
 use crate::signal_mode;
 use crate::signals::SignalsBlocked;
 use crate::spawn::spawn;
@@ -68,6 +69,10 @@ const THREAD_BYTES: usize = 128 << 10;
 /// long, and to be woken takes longer.
 const LOOKS: usize = 64;
 const PAUSES_PER_LOOK: usize = 8;
+/// How often an allocation looks for frames for its tables.
+const ATTEMPTS: u32 = 16;
+/// How often kswapd counts what is not managed, at most.
+const COUNT_EVERY_US: u64 = 10_000;
 /// How long somebody waits who missed the word that he waited for.
 const WAIT_MAX: Duration = Duration::from_millis(1);
 /// How long a process waits for others to make room for it, before it overdraws the ledger.
@@ -106,6 +111,8 @@ pub struct Options {
     pub is_inherited: bool,
     /// What the RAM is shared by with other processes, if it is; it is the same number for all.
     pub ledger: Option<&'static Ledger>,
+    /// Whether RAM is that of the whole process, and not only of what is given out.
+    pub is_of_process: bool,
 }
 
 /// What is where, and what has happened.
@@ -139,6 +146,8 @@ pub struct Snapshot {
     pub reserve_frames: u32,
     /// What came of sharing the RAM, if it is shared.
     pub dealings: Option<Dealings>,
+    /// Frames of the process that are not managed, if they count.
+    pub unmanaged_frames: u32,
 }
 
 struct State {
@@ -147,6 +156,8 @@ struct State {
     waiting: u32,
     is_kswapd_asleep: bool,
     is_stopping: bool,
+    /// When what is not managed was last counted.
+    counted_us: u64,
     /// Tasks that are being driven.
     driving: u32,
     /// Somebody wants to fork: no task begins.
@@ -276,6 +287,7 @@ impl Pager {
                 waiting: 0,
                 is_kswapd_asleep: false,
                 is_stopping: false,
+                counted_us: 0,
                 driving: 0,
                 is_forking: false,
                 children: Vec::new(),
@@ -308,13 +320,14 @@ impl Pager {
         let (tell, told) = mpsc::sync_channel(1);
         threads.push(start("zpager-kswapd", {
             let (shared, ledger) = (Arc::clone(&self.shared), self.options.ledger);
+            let is_of_process = self.options.is_of_process;
             move || {
                 let answer = |answer| tell.send(answer).expect("somebody waits for it");
                 match ledger.map(|ledger| shared.join(ledger, arrival)).transpose() {
                     // Its entry lives as long as this thread.
                     Ok(_life) => {
                         answer(Ok(()));
-                        shared.run_kswapd(kswapd);
+                        shared.run_kswapd(kswapd, is_of_process);
                     }
                     Err(error) => answer(Err(error)),
                 }
@@ -453,6 +466,7 @@ impl Pager {
         }
         let page_count = u32::try_from(bytes.div_ceil(PAGE_BYTES as u64).max(1)).unwrap_or(u32::MAX);
         let _blocked = SignalsBlocked::new();
+        let mut attempts_left = ATTEMPTS;
         loop {
             let result = self.shared.lock().core.allocate(page_count, item_bytes);
             match result {
@@ -466,7 +480,9 @@ impl Pager {
                     return Ok(Region { pager: Arc::clone(self), first, page_count });
                 }
                 Err(AllocateError::NeedFrames(frames)) => {
-                    if self.shared.reclaim(Demand::Frames(frames)).frames_short {
+                    // Somebody else may have been faster.
+                    attempts_left -= 1;
+                    if self.shared.reclaim(Demand::Frames(frames)).frames_short && attempts_left == 0 {
                         return Err(self.out_of_swap(bytes, 0));
                     }
                 }
@@ -528,7 +544,22 @@ impl Pager {
             pool_limit_frames: zcache.pool.arena().limit(),
             reserve_frames: core.config.reserve_frames,
             dealings: core.dealings(),
+            unmanaged_frames: core.budget.used(Use::Unmanaged),
         }
+    }
+
+    /// Counts what the process has besides managed memory, as far as there is room, and makes room for the
+    /// rest. Bytes of it that are in no file.
+    pub fn count_unmanaged(&self) -> u64 {
+        let Some(process) = ProcessMemory::now() else { return 0 };
+        let _blocked = SignalsBlocked::new();
+        let owed = self.shared.count_unmanaged(process);
+        if owed > 0 {
+            // Who asks for much makes the room for it.
+            self.shared.reclaim(Demand::Frames(owed));
+        }
+        let elsewhere = self.shared.lock().core.managed_frames() + process.of_files;
+        u64::from(process.resident.saturating_sub(elsewhere)) * PAGE_BYTES as u64
     }
 
     /// Panics unless all tables agree with one another.
@@ -864,11 +895,24 @@ impl Shared {
         }
     }
 
-    fn run_kswapd(&self, mut kswapd: Kswapd) {
+    /// How many frames have to be made free for what is not managed.
+    fn count_unmanaged(&self, process: ProcessMemory) -> u32 {
+        let now_us = self.now_us();
+        let mut state = self.lock();
+        state.counted_us = now_us;
+        state.core.count_unmanaged(process.resident);
+        state.core.frames_owed()
+    }
+
+    fn run_kswapd(&self, mut kswapd: Kswapd, is_of_process: bool) {
         let alarm = self.alarm(&self.lock());
         loop {
             // Before the look at what there is to do: whoever finds more for us rings after that.
             let seen = alarm.load(Ordering::SeqCst);
+            let is_due = is_of_process && self.now_us() > self.lock().counted_us + COUNT_EVERY_US;
+            if is_due && let Some(process) = ProcessMemory::now() {
+                self.count_unmanaged(process);
+            }
             self.drive(&mut kswapd);
             let mut state = self.lock();
             state.forget_gone_children();

@@ -22,4 +22,5 @@ mod mmap;
 mod options;
 mod own_memory;
 mod report;
+mod small;
 mod start;
