@@ -900,7 +900,9 @@ impl Shared {
         let now_us = self.now_us();
         let mut state = self.lock();
         state.counted_us = now_us;
-        state.core.count_unmanaged(process.resident);
+        // Processes of a tree mostly have the same files: each counts a part of them.
+        let of_files = process.of_files / state.core.processes();
+        state.core.count_unmanaged(process.resident.saturating_sub(process.of_files) + of_files);
         state.core.frames_owed()
     }
 
