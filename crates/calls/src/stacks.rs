@@ -89,11 +89,8 @@ fn use_ours(bytes: usize) {
             start = mapped as usize;
             libc::syscall(libc::SYS_mprotect, start, PAGE_BYTES, libc::PROT_NONE);
         }
-        let ours = stack_t {
-            ss_sp: (start + PAGE_BYTES) as *mut c_void,
-            ss_flags: 0,
-            ss_size: length - PAGE_BYTES,
-        };
+        let ours =
+            stack_t { ss_sp: (start + PAGE_BYTES) as *mut c_void, ss_flags: 0, ss_size: length - PAGE_BYTES };
         if original(&ours, ptr::null_mut()) != 0 {
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_long};
 
-use crate::retry::{missing, retry_if, errno};
+use crate::retry::{errno, missing, retry_if};
 
 type SystemCall = unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_long, c_long) -> c_long;
 

@@ -132,7 +132,8 @@ pub fn transfer(
         done += result as usize;
         rest = advance(rest, result as usize);
         let is_short = (result as usize) < asked;
-        if done == total || !goes_on || (is_short && !wants_all && !has_lost_a_page(direction, rest, before)) {
+        if done == total || !goes_on || (is_short && !wants_all && !has_lost_a_page(direction, rest, before))
+        {
             return done as isize;
         }
     }
@@ -154,18 +155,11 @@ fn brought_in(
     mut call: impl FnMut(&mut [iovec]) -> isize,
 ) -> isize {
     let parts = std::cell::RefCell::new(parts);
-    retry(
-        |pages| pages.vector(&parts.borrow(), direction == Direction::In),
-        || call(&mut parts.borrow_mut()),
-    )
+    retry(|pages| pages.vector(&parts.borrow(), direction == Direction::In), || call(&mut parts.borrow_mut()))
 }
 
 /// Calls with the first parts, of so many bytes at most, and with how many that are.
-fn with_chunk<R>(
-    parts: &mut [iovec],
-    bytes_max: usize,
-    call: impl FnOnce(&mut [iovec], usize) -> R,
-) -> R {
+fn with_chunk<R>(parts: &mut [iovec], bytes_max: usize, call: impl FnOnce(&mut [iovec], usize) -> R) -> R {
     let mut bytes = 0;
     for index in 0..parts.len() {
         let length = parts[index].iov_len;
@@ -279,9 +273,13 @@ fn one(
         return call(start.cast_mut(), bytes, 0);
     }
     let mut parts = [iovec { iov_base: start.cast_mut(), iov_len: bytes }];
-    transfer(direction, || Kind::of(file), false, &mut parts, |parts, done| {
-        call(parts[0].iov_base, parts[0].iov_len, done)
-    })
+    transfer(
+        direction,
+        || Kind::of(file),
+        false,
+        &mut parts,
+        |parts, done| call(parts[0].iov_base, parts[0].iov_len, done),
+    )
 }
 
 /// Calls with a copy of a vector, if any of what it names is managed.
@@ -330,9 +328,13 @@ unsafe fn many(
             usize::try_from(count).unwrap_or(0),
             || call(vector, count, 0),
             |parts| {
-                transfer(direction, || Kind::of(file), false, parts, |parts, done| {
-                    call(parts.as_ptr(), parts.len() as c_int, done)
-                })
+                transfer(
+                    direction,
+                    || Kind::of(file),
+                    false,
+                    parts,
+                    |parts, done| call(parts.as_ptr(), parts.len() as c_int, done),
+                )
             },
         )
     }
@@ -471,8 +473,14 @@ pub unsafe extern "C" fn getrandom(into: *mut c_void, bytes: usize, flags: c_uin
         return unsafe { original(into, bytes, flags) };
     }
     let mut parts = [iovec { iov_base: into, iov_len: bytes }];
-    transfer(Direction::In, || Kind::Whole, false, &mut parts, |parts, _| {
-        // SAFETY: the caller's.
-        unsafe { original(parts[0].iov_base, parts[0].iov_len, flags) }
-    })
+    transfer(
+        Direction::In,
+        || Kind::Whole,
+        false,
+        &mut parts,
+        |parts, _| {
+            // SAFETY: the caller's.
+            unsafe { original(parts[0].iov_base, parts[0].iov_len, flags) }
+        },
+    )
 }
