@@ -10,8 +10,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use zpager_core::budget::Use;
@@ -52,7 +52,7 @@ use crate::of_process::OfProcess;
 use crate::process_memory::ProcessMemory;
 use crate::signal_mode;
 use crate::signals::SignalsBlocked;
-use crate::spawn::spawn;
+use crate::spawn::{Thread, spawn};
 use crate::stop::Stop;
 use crate::swap_file::SwapFile;
 use crate::userfaultfd::Userfaultfd;
@@ -204,7 +204,7 @@ pub struct Pager {
     shared: Arc<Shared>,
     options: Options,
     stop: Stop,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Thread>>,
     process: AtomicU32,
 }
 
@@ -317,12 +317,15 @@ impl Pager {
 
     fn start_threads(&self, kswapd: Kswapd, arrival: Arrival) -> Result<(), Error> {
         let mut threads = self.threads.lock().expect("nothing panics under this lock");
-        let (tell, told) = mpsc::sync_channel(1);
+        let told = Arc::new((Mutex::new(None), Condvar::new()));
         threads.push(start("zpager-kswapd", {
-            let (shared, ledger) = (Arc::clone(&self.shared), self.options.ledger);
+            let (shared, tell, ledger) = (Arc::clone(&self.shared), Arc::clone(&told), self.options.ledger);
             let is_of_process = self.options.is_of_process;
             move || {
-                let answer = |answer| tell.send(answer).expect("somebody waits for it");
+                let answer = |answer| {
+                    *tell.0.lock().expect("no panic under the lock") = Some(answer);
+                    tell.1.notify_one();
+                };
                 match ledger.map(|ledger| shared.join(ledger, arrival)).transpose() {
                     // Its entry lives as long as this thread.
                     Ok(_life) => {
@@ -333,7 +336,11 @@ impl Pager {
                 }
             }
         })?);
-        told.recv().expect("kswapd tells how it came out")?;
+        let mut answer = told.0.lock().expect("no panic under the lock");
+        while answer.is_none() {
+            answer = told.1.wait(answer).expect("no panic under the lock");
+        }
+        answer.take().transpose()?;
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         match self.options.faults {
             Delivery::Thread => {
@@ -391,8 +398,8 @@ impl Pager {
         let Options { codec, faults, encrypt, .. } = self.options;
         let batch_pages = rest.state.core.batch_pages();
         self.process.store(std::process::id(), Ordering::Relaxed);
-        let threads = std::mem::take(&mut *self.threads.lock().expect("nothing panics under this lock"));
-        threads.into_iter().for_each(std::mem::forget);
+        // They are not here.
+        self.threads.lock().expect("nothing panics under this lock").clear();
 
         let core = &mut rest.state.core;
         let no_memory = |error| Error::Device("the parent's memory".into(), error);
@@ -574,8 +581,6 @@ impl Drop for Pager {
         if self.is_elsewhere() {
             // The threads are not here, and whatever is mapped at these addresses is somebody
             // else's: leave everything alone.
-            let threads = self.threads.get_mut().expect("nothing panics under this lock");
-            threads.drain(..).for_each(std::mem::forget);
             std::mem::forget(Arc::clone(&self.shared));
             return;
         }
@@ -593,7 +598,7 @@ impl Drop for Pager {
         }
         self.stop.now();
         for thread in self.threads.get_mut().expect("nothing panics under this lock").drain(..) {
-            thread.join().expect("a thread of the pager that panics ends the process");
+            thread.join();
         }
     }
 }
@@ -931,7 +936,7 @@ impl Shared {
     }
 }
 
-fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<Thread, Error> {
     spawn(name, None, body).map_err(no_thread)
 }
 
