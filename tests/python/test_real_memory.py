@@ -72,12 +72,12 @@ def test_four_threads_on_four_times_the_budget_read_no_wrong_byte(
         assert counters[name] > 100, name
 
 
-# System calls into memory that is not there, which only thread mode can serve.
+# System calls into memory that is not there. A thread serves them; in signal mode they are wrapped.
 
 
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = make_engine()
+@pytest.fixture(params=MODES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine = make_engine(faults=request.param)
     yield engine
     engine.check()
     assert engine.counters()["lost_pages"] == 0

@@ -53,10 +53,8 @@ pub fn on() {
     };
     let mut replacements: Replacements = wrappers::all()
         .map(|wrapper| {
-            let replacement = Replacement {
-                original: wrapper.original.address(),
-                function: wrapper.function as usize,
-            };
+            let replacement =
+                Replacement { original: wrapper.original.address(), function: wrapper.function as usize };
             (wrapper.original.name().to_bytes(), replacement)
         })
         .collect();

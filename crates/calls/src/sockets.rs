@@ -124,9 +124,13 @@ fn receive(
         return call(into, bytes);
     }
     let mut parts = [iovec { iov_base: into, iov_len: bytes }];
-    transfer(Direction::In, || kind_of(socket, flags), wants_all(flags), &mut parts, |parts, _| {
-        call(parts[0].iov_base, parts[0].iov_len)
-    })
+    transfer(
+        Direction::In,
+        || kind_of(socket, flags),
+        wants_all(flags),
+        &mut parts,
+        |parts, _| call(parts[0].iov_base, parts[0].iov_len),
+    )
 }
 
 fn send_all(
@@ -139,9 +143,13 @@ fn send_all(
         return call(from, bytes);
     }
     let mut parts = [iovec { iov_base: from.cast_mut(), iov_len: bytes }];
-    transfer(Direction::Out, || Kind::of(socket), false, &mut parts, |parts, _| {
-        call(parts[0].iov_base, parts[0].iov_len)
-    })
+    transfer(
+        Direction::Out,
+        || Kind::of(socket),
+        false,
+        &mut parts,
+        |parts, _| call(parts[0].iov_base, parts[0].iov_len),
+    )
 }
 
 /// As the C library's.
@@ -325,18 +333,23 @@ unsafe fn with_copied_message(
     let shared = RefCell::new(&mut ours);
     // SAFETY: the caller's.
     let result = unsafe {
-        with_parts(theirs.msg_iov, theirs.msg_iovlen, || call(&mut shared.borrow_mut()), |parts| {
-            let kind = || kind_of(socket, flags);
-            transfer(direction, kind, wants_all(flags), parts, |parts, done| {
-                let mut ours = shared.borrow_mut();
-                ours.msg_iov = parts.as_mut_ptr();
-                ours.msg_iovlen = parts.len();
-                if done > 0 {
-                    (ours.msg_control, ours.msg_controllen) = (std::ptr::null_mut(), 0);
-                }
-                call(&mut ours)
-            })
-        })
+        with_parts(
+            theirs.msg_iov,
+            theirs.msg_iovlen,
+            || call(&mut shared.borrow_mut()),
+            |parts| {
+                let kind = || kind_of(socket, flags);
+                transfer(direction, kind, wants_all(flags), parts, |parts, done| {
+                    let mut ours = shared.borrow_mut();
+                    ours.msg_iov = parts.as_mut_ptr();
+                    ours.msg_iovlen = parts.len();
+                    if done > 0 {
+                        (ours.msg_control, ours.msg_controllen) = (std::ptr::null_mut(), 0);
+                    }
+                    call(&mut ours)
+                })
+            },
+        )
     };
     if direction == Direction::In && result >= 0 {
         // SAFETY: the caller's; the kernel fills no more than there was room for.

@@ -231,10 +231,7 @@ pub unsafe extern "C" fn epoll_pwait(
     // SAFETY: the caller's.
     unsafe {
         with_mask(mask, |mask| {
-            retry(
-                |pages| pages.write(into.cast(), bytes),
-                || original(poll, into, count, timeout, mask),
-            )
+            retry(|pages| pages.write(into.cast(), bytes), || original(poll, into, count, timeout, mask))
         })
     }
 }
@@ -256,10 +253,7 @@ pub unsafe extern "C" fn epoll_pwait2(
     unsafe {
         with_mask(mask, |mask| {
             with_copy(timeout, |timeout| {
-                retry(
-                    |pages| pages.write(into.cast(), bytes),
-                    || original(poll, into, count, timeout, mask),
-                )
+                retry(|pages| pages.write(into.cast(), bytes), || original(poll, into, count, timeout, mask))
             })
         })
     }

@@ -21,7 +21,7 @@ pub mod signal_mode;
 pub mod signals;
 pub mod spawn;
 mod stop;
-mod system_call;
+pub mod system_call;
 
 pub mod device_io;
 mod mapping;

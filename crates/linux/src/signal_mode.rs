@@ -108,11 +108,7 @@ pub fn use_sigaction(original: Sigaction) {
 ///
 /// # Safety
 /// As `sigaction`.
-pub unsafe fn original_sigaction(
-    signal: i32,
-    new: *const libc::sigaction,
-    old: *mut libc::sigaction,
-) -> i32 {
+pub unsafe fn original_sigaction(signal: i32, new: *const libc::sigaction, old: *mut libc::sigaction) -> i32 {
     match SIGACTION.load(Ordering::Relaxed) {
         // SAFETY: the caller's.
         0 => unsafe { libc::sigaction(signal, new, old) },
