@@ -8,7 +8,7 @@ RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench eviction test test-rust test-python soak lint format clean
+.PHONY: help setup demo bench eviction test test-rust test-python soak lint format man clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ format: setup ## Put everything into the format that lint wants
 	cargo fmt --all
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+man: setup ## Write the man pages anew from the commands' own words
+	$(BIN)/python manual/pages.py
 
 clean: ## Remove what setup and the builds made
 	rm -rf $(VENV) target

@@ -3,13 +3,16 @@
 //! symbols, and the programs are any.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 const LIBRARY: &str = "libzpager_preload.so";
 
 fn main() {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates");
+    let variable = |name| env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}"));
+    // As it is now: a target directory may have been copied together with this program.
+    let manifest_directory = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+    let crates = manifest_directory.parent().expect("crates");
     for name in ["calls", "core", "linux", "preload"] {
         println!("cargo::rerun-if-changed={}", crates.join(name).display());
     }
@@ -18,7 +21,6 @@ fn main() {
     if env::var("RUSTC_WORKSPACE_WRAPPER").is_ok_and(|wrapper| wrapper.contains("clippy")) {
         return;
     }
-    let variable = |name| env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}"));
     let out = PathBuf::from(variable("OUT_DIR"));
     // Not cargo's own directory, which it has locked.
     let target = out.join("preload");

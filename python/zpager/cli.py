@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any, cast
 
 import click
+from click.shell_completion import get_completion_class
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -51,7 +52,9 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="zpager", prog_name="zpager", message="%(prog)s %(version)s")
 def main() -> None:
-    """Memory larger than RAM: numpy arrays through a compressed swap in user space.
+    """Memory larger than RAM, by a compressed swap in user space.
+
+    For any program by `zpager run`, and for numpy arrays by the Python package.
 
     Begin with `zpager doctor`, which tells whether this machine allows it.
     """
@@ -83,6 +86,18 @@ def doctor(as_json: bool, swap_dir: str | None) -> None:
     if not as_json:
         click.echo(f"\nzpager {'can' if runs else 'cannot'} run on this machine.")
     sys.exit(0 if runs else 1)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Complete zpager's commands in a shell.
+
+    Prints what the shell is to run. For bash, put into ~/.bashrc: eval "$(zpager completion bash)"
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(main, {}, "zpager", "_ZPAGER_COMPLETE").source())
 
 
 def _print_table(findings: list[Finding]) -> None:

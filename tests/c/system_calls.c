@@ -357,6 +357,9 @@ static void in_coroutine(void)
 {
     for (;;) {
         on_managed_stack((void *)40);
+        /* The pager is at work while it runs on that stack. */
+        for (int turn = 0; turn < 5; turn++)
+            free(memset(malloc(2 << 20), turn, 1 << 20));
         swapcontext(&coroutine, &from_outside);
     }
 }

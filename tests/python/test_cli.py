@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 import types
+from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 import pytest
@@ -123,3 +125,37 @@ def test_an_error_of_zpager_is_a_message_and_no_traceback(monkeypatch: pytest.Mo
     code, output = run("doctor")
     assert code == 1
     assert output == "Error: UserfaultfdUnavailable: this machine does not allow it\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_to_complete(shell: str) -> None:
+    result = CliRunner().invoke(cli.main, ["completion", shell])
+    assert result.exit_code == 0
+    assert "_ZPAGER_COMPLETE" in result.output
+
+
+def test_bash_completes_commands_options_and_their_choices() -> None:
+    script = f"""
+        PATH={Path(sys.executable).parent}:$PATH
+        eval "$(zpager completion bash)"
+        complete_line() {{
+            COMPREPLY=() COMP_WORDS=($1) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+            _zpager_completion zpager
+            echo "${{COMPREPLY[@]}}"
+        }}
+        complete_line "zpager ru"
+        complete_line "zpager run --swap-d"
+        complete_line "zpager run --codec z"
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["run", "--swap-dir", "zstd", ""], done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:'click.utils:DeprecationWarning:click_man")
+def test_the_man_pages_say_what_the_commands_say(tmp_path: Path) -> None:
+    """`make man` writes them anew."""
+    pages = import_module("manual.pages")
+    pages.write(tmp_path)
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert "zpager-run.1" in written
+    assert {path.name: path.read_text() for path in pages.DIRECTORY.iterdir()} == written

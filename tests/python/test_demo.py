@@ -526,8 +526,10 @@ class OrdinaryPager:
 
     def __init__(self) -> None:
         self.evictions = 0
-        counters = {field.name: 0 for field in fields(Stats) if not field.name.endswith("_us")}
-        self._stats = Stats(**counters, eviction_us=(), unuse_to_write_us=(), fault_us=())
+        nothing: dict[str, Any] = {
+            field.name: () if field.type == "Histogram" else 0 for field in fields(Stats)
+        }
+        self._stats = Stats(**nothing)
 
     def empty(self, length: int, dtype: DTypeLike) -> NDArray[Any]:
         end = time.process_time() + 0.1

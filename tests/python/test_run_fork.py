@@ -1,4 +1,4 @@
-"""Programs under `zpager run` that fork: each process has the memory of the fork's moment, and its own from then."""
+"""Programs under `zpager run` that fork: each process has the memory of that moment, then its own."""
 
 from __future__ import annotations
 

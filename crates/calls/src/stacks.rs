@@ -22,8 +22,9 @@ use crate::copies::with_copy;
 use crate::retry::{missing, set_errno};
 use crate::touch::is_managed;
 
-/// What our handler needs at most, with as much again for the program's.
-const STACK_BYTES_MIN: usize = 128 << 10;
+/// Our handler was seen to take 14 KiB of it, with either codec, of which the kernel's record of the processor's
+/// registers is a part: more than `SIGSTKSZ`, which most programs use. The rest is for the program's handlers.
+const STACK_BYTES_MIN: usize = 64 << 10;
 
 type Alternate = unsafe extern "C" fn(*const stack_t, *mut stack_t) -> c_int;
 type Body = extern "C" fn(*mut c_void) -> *mut c_void;

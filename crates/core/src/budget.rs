@@ -18,11 +18,13 @@ pub enum Use {
     Metadata,
     /// Batches, codec contexts, stacks: fixed, whatever the number of pages.
     Buffers,
+    /// Frames that other processes of the tree have, or may take ([`crate::ledger`]).
+    Elsewhere,
 }
 
-const USES: usize = 6;
+const USES: usize = 7;
 
-/// The ledger of page frames.
+/// One process's account of page frames.
 #[derive(Clone, Debug)]
 pub struct Budget {
     total: u32,
@@ -51,7 +53,12 @@ impl Budget {
         self.total - self.used.iter().sum::<u32>()
     }
 
-    /// The most frames that were in use at any time.
+    /// The frames that this process uses.
+    pub fn in_use(&self) -> u32 {
+        self.total - self.free() - self.used(Use::Elsewhere)
+    }
+
+    /// The most frames that it used at any time.
     pub fn used_most(&self) -> u32 {
         self.used_most
     }
@@ -62,7 +69,7 @@ impl Budget {
         let granted = frames <= self.free();
         if granted {
             self.used[what as usize] += frames;
-            self.used_most = self.used_most.max(self.total - self.free());
+            self.used_most = self.used_most.max(self.in_use());
         }
         granted
     }

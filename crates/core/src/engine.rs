@@ -5,6 +5,7 @@ use crate::eviction::EvictionKind;
 use crate::eviction::border::Border;
 use crate::fault::readahead::Readahead;
 use crate::frontswap::{Frontswap, denial::Denial};
+use crate::ledger::share::Share;
 use crate::loss::Loss;
 use crate::page::{BATCH_MAX, PAGE_BYTES, PageNumber};
 use crate::page_table::{Backing, Entry, FRAME_LIMIT, PageTable, State};
@@ -85,14 +86,19 @@ impl Config {
     }
 
     /// Frames that the pool may waste: a thirty-second of RAM.
-    fn wasted_frames_max(&self) -> u32 {
-        self.ram_frames / 32
+    fn wasted_frames_max(ram_frames: u32) -> u32 {
+        ram_frames / 32
     }
 
-    /// Staging slots: a sixteenth of RAM is enough to notice that a page is still in use, and
-    /// one unit of the pool must fit besides.
+    /// Staging slots.
     pub fn staging_slots(&self) -> u32 {
-        (self.ram_frames / 16).clamp(2 * self.batch_pages, 4096) + ZPAGES_PER_UNIT_MAX as u32
+        self.staging_slots_with(self.ram_frames)
+    }
+
+    /// Staging slots that are used with so much RAM: a sixteenth of it is enough to notice that a page is
+    /// still in use, and one unit of the pool must fit besides.
+    fn staging_slots_with(&self, ram_frames: u32) -> u32 {
+        (ram_frames / 16).clamp(2 * self.batch_pages, 4096) + ZPAGES_PER_UNIT_MAX as u32
     }
 }
 
@@ -151,6 +157,8 @@ pub struct Core {
     pub commits: u64,
     /// Resident frames in the budget whose pages are not in the lists yet.
     pub arriving: u32,
+    /// Its part of the frames that are a whole tree's.
+    pub(crate) share: Option<Share>,
     /// Pages of the window that ever belonged to a region.
     window_high: u32,
 }
@@ -170,7 +178,7 @@ impl Core {
                 zcache: Zcache {
                     pool: config.pool.pool(arena, config.policy),
                     same_filled: SameFilled::default(),
-                    wasted_frames_max: config.wasted_frames_max(),
+                    wasted_frames_max: Config::wasted_frames_max(config.ram_frames),
                 },
                 denial: Denial::new(config.window_pages),
             },
@@ -185,6 +193,7 @@ impl Core {
             is_resting: false,
             commits: 0,
             arriving: 0,
+            share: None,
             window_high: 0,
             config,
         };
@@ -220,20 +229,41 @@ impl Core {
         }
     }
 
+    /// Frames of RAM that are this core's now.
+    pub fn held_frames(&self) -> u32 {
+        self.budget.total() - self.budget.used(Use::Elsewhere)
+    }
+
+    /// Has everything that is a part of RAM follow it.
+    pub(crate) fn resize(&mut self) {
+        let held = self.held_frames();
+        self.watermarks = Watermarks::new(held, self.config.reserve_frames, self.config.batch_pages);
+        self.frontswap.zcache.wasted_frames_max = Config::wasted_frames_max(held);
+        self.swap_cache.set_limit(self.config.staging_slots_with(held));
+        self.limit_pool();
+    }
+
     /// The pool gets what it may have, but never all: without room for resident pages no fault
     /// could end.
     pub fn limit_pool(&mut self) {
         let spoken_for =
             self.budget.used(Use::Metadata) + self.budget.used(Use::Buffers) + self.watermarks.min;
-        let limit = self.config.pool_limit_frames.unwrap_or(self.border.limit_frames());
-        let most = (self.config.ram_frames.saturating_sub(spoken_for) as f64 * POOL_SHARE_MAX) as u32;
-        self.frontswap.zcache.pool.arena_mut().set_limit(limit.min(most));
+        let held = self.held_frames();
+        let of_all = self.config.pool_limit_frames.unwrap_or(self.border.limit_frames());
+        let limit = u64::from(of_all) * u64::from(held) / u64::from(self.config.ram_frames);
+        let most = (held.saturating_sub(spoken_for) as f64 * POOL_SHARE_MAX) as u32;
+        self.frontswap.zcache.pool.arena_mut().set_limit(most.min(limit as u32));
     }
 
     /// A task has committed.
     pub fn committed(&mut self) {
         self.commits += 1;
         self.charge_metadata();
+    }
+
+    /// Whether fewer frames are free than kswapd is to see to.
+    pub fn is_short(&self) -> bool {
+        self.budget.free() < self.watermarks.high.saturating_add(self.pressed())
     }
 
     /// Frames that faults may take; the rest is for those who make room.
@@ -243,19 +273,40 @@ impl Core {
 
     /// The most pages that could belong to regions, if none of them could be compressed.
     pub fn capacity_pages(&self) -> u32 {
-        let set_aside = self.config.buffer_frames + self.watermarks.min + self.config.wasted_frames_max();
+        let set_aside = self.config.buffer_frames
+            + self.watermarks.min
+            + Config::wasted_frames_max(self.config.ram_frames);
         let ram = u64::from(self.config.ram_frames - set_aside);
-        let fixed_tables =
-            self.swap_cache.metadata_bytes() + self.config.policy.table_bytes(self.config.ram_frames);
-        let ram_left = ram - BATCH_MAX as u64 - fixed_tables.div_ceil(PAGE_BYTES as u64);
+        let ram_left = ram - BATCH_MAX as u64 - self.fixed_table_frames();
         let slots = u64::from(self.config.swap_slots - self.swap_map.retired());
-        let table_bytes_per_page = TABLE_BYTES_PER_PAGE + SwapMap::seal_bytes(self.config.is_encrypted);
-        let pages_per_table_frame = PAGE_BYTES as u64 / table_bytes_per_page;
+        let pages_per_table_frame = self.pages_per_table_frame();
         // `pages` pages, and their tables, fill RAM and device exactly.
         let by_space = (ram_left + slots) * pages_per_table_frame / (pages_per_table_frame + 1);
         // Tables may take half of RAM.
         let by_tables = ram_left / 2 * pages_per_table_frame;
         by_space.min(by_tables).min(self.config.window_pages.into()) as u32
+    }
+
+    /// Frames without which regions of so many pages could not be served: the fixed ones, the tables, and
+    /// room for a few batches, or for what the device cannot hold if none of it can be compressed.
+    pub(crate) fn floor_frames(&self, page_count: u32) -> u32 {
+        let slots = self.config.swap_slots - self.swap_map.retired();
+        let beyond_device = match page_count.saturating_sub(slots) {
+            0 => 0,
+            pages => BATCH_MAX as u32 + Config::wasted_frames_max(self.config.ram_frames) + pages,
+        };
+        let tables = self.fixed_table_frames() + u64::from(page_count) / self.pages_per_table_frame();
+        let fixed = self.config.buffer_frames + self.watermarks.min;
+        fixed + tables as u32 + beyond_device.max(METADATA_FRAMES_AHEAD + Config::RAM_FRAMES_MIN)
+    }
+
+    fn fixed_table_frames(&self) -> u64 {
+        let bytes = self.swap_cache.metadata_bytes() + self.config.policy.table_bytes(self.config.ram_frames);
+        bytes.div_ceil(PAGE_BYTES as u64)
+    }
+
+    fn pages_per_table_frame(&self) -> u64 {
+        PAGE_BYTES as u64 / (TABLE_BYTES_PER_PAGE + SwapMap::seal_bytes(self.config.is_encrypted))
     }
 
     /// Gives out a region of so many pages.
@@ -268,10 +319,17 @@ impl Core {
         if self.frames_for_faults() < table_frames {
             return Err(AllocateError::NeedFrames(table_frames));
         }
-        let first = self
-            .regions
-            .insert(page_count, item_bytes, self.config.window_pages)
-            .ok_or(AllocateError::NoGap)?;
+        let page_count_of_all = self.regions.page_count() + page_count;
+        if !self.promise(page_count_of_all) {
+            let most = self.promised_pages_max();
+            let available = most.saturating_sub(self.regions.page_count()).min(page_count - 1);
+            return Err(AllocateError::BeyondCapacity { available });
+        }
+        let inserted = self.regions.insert(page_count, item_bytes, self.config.window_pages);
+        let Some(first) = inserted else {
+            self.promise(self.regions.page_count());
+            return Err(AllocateError::NoGap);
+        };
         self.window_high = self.window_high.max(first.0 + page_count);
         self.committed();
         Ok(first)
@@ -383,6 +441,7 @@ impl Core {
         for (_, page) in self.swap_cache.coldest_first() {
             assert_eq!(self.pages.get(page).state, State::SwapCache, "{page:?} is in the swap cache");
         }
+        self.check_share();
         pool.check();
     }
 

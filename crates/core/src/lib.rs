@@ -14,7 +14,8 @@
 //!
 //! Work has three parts ([`task`]): *plan* under the lock (decide, mark the pages busy), *carry
 //! out* without it (compress, copy, read, write), *commit* under the lock again. All state is
-//! in one [`engine::Core`]; dependencies go downwards in the order above.
+//! in one [`engine::Core`]; dependencies go downwards in the order above. Cores in several processes share
+//! one number of frames through a [`ledger`].
 
 pub mod fault;
 
@@ -40,6 +41,7 @@ pub mod world;
 
 pub mod budget;
 pub mod histogram;
+pub mod ledger;
 pub mod loss;
 pub mod page;
 pub mod page_table;

@@ -62,6 +62,8 @@ pub struct SwapCache {
     places: Vec<Place>,
     chains: [Chain; 2],
     free: u32,
+    /// Slots that should be in use at most.
+    limit: u32,
     /// Where the search for a free slot goes on: slots in a row are released in one call.
     cursor: u32,
 }
@@ -75,6 +77,7 @@ impl SwapCache {
             places: vec![nothing; slots as usize],
             chains: [Chain { head: NIL, tail: NIL, length: 0 }; 2],
             free: slots,
+            limit: slots,
             cursor: 0,
         }
     }
@@ -92,6 +95,16 @@ impl SwapCache {
     /// Slots that hold nothing.
     pub fn free_slots(&self) -> u32 {
         self.free
+    }
+
+    /// Slots that should still be taken; there may be more in need.
+    pub fn room(&self) -> u32 {
+        self.free.saturating_sub(self.slots() - self.limit)
+    }
+
+    /// Sets how many slots should be in use at most.
+    pub fn set_limit(&mut self, slots: u32) {
+        self.limit = slots.min(self.slots());
     }
 
     /// All slots.

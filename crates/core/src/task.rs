@@ -32,6 +32,13 @@ pub trait Task {
     fn carry_out(&mut self, world: World<'_>);
 }
 
+/// One plan or commit of a task, after which the core settles with the others of its tree.
+pub fn plan_or_commit(task: &mut dyn Task, core: &mut Core, now_us: u64) -> Next {
+    let next = task.locked(core, now_us);
+    core.settle(now_us);
+    next
+}
+
 /// The memory that a task works with, made beforehand: a task may run in a page fault.
 pub struct Workspace {
     /// Codec contexts.

@@ -34,10 +34,16 @@ impl Unwatch {
     }
 
     /// What is taken must not wake kswapd, and the pages' nodes must fit as well.
-    fn has_room(&self, core: &Core) -> bool {
+    fn has_room(&self, core: &mut Core) -> bool {
         let node_bytes = u64::from(self.page_count) * Lists::NODE_BYTES;
         let needed = u64::from(self.page_count) + node_bytes.div_ceil(PAGE_BYTES as u64) + 1;
-        needed + u64::from(core.watermarks.high) <= u64::from(core.budget.free())
+        let lacks = |core: &Core| {
+            let watermark = u64::from(core.watermarks.high.saturating_add(core.pressed()));
+            (needed + watermark).saturating_sub(core.budget.free().into())
+        };
+        let lacking = u32::try_from(lacks(core)).unwrap_or(u32::MAX);
+        // More frames raise the watermarks, too.
+        lacking == 0 || (core.ask_for_all(lacking.saturating_add(lacking / 128 + 2)) && lacks(core) == 0)
     }
 }
 
@@ -86,7 +92,7 @@ pub(crate) struct Watch {
 
 /// Whether frames are so short that a region is taken over, and there is one.
 pub(crate) fn is_due(core: &Core, is_urgent: bool) -> bool {
-    (is_urgent || core.budget.free() < core.watermarks.high) && has_any(core)
+    (is_urgent || core.is_short()) && has_any(core)
 }
 
 /// Whether there is a region to be taken over that nobody else is at.

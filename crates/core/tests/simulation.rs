@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use zpager_core::simulation::{Scenario, Simulation};
+use zpager_core::ledger::share::Dealings;
+use zpager_core::simulation::{Scenario, Simulation, tree::Tree};
 use zpager_core::stats::Counters;
 
 const SEEDS: u64 = 100;
@@ -57,4 +58,29 @@ fn every_read_returns_the_last_write() {
     let untried: Vec<_> =
         totals.iter().filter(|(name, total)| **total == 0 && !NEVER.contains(name)).collect();
     assert!(untried.is_empty(), "no seed has brought about {untried:?}");
+}
+
+fn run_tree(seed: u64, operations: u64) -> (Dealings, u64) {
+    let run = || Tree::new(seed, 2 + (seed % 3) as u32).run(operations);
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        eprintln!("SIMULATION_TREE_SEED={seed} replays this failure");
+        resume_unwind(panic);
+    })
+}
+
+#[test]
+fn several_processes_share_one_number_of_frames() {
+    if let Some(seed) = number("SIMULATION_TREE_SEED") {
+        println!("{:#?}", run_tree(seed, number("SIMULATION_OPERATIONS").unwrap_or(OPERATIONS / SEEDS)));
+        return;
+    }
+    let operations = number("SIMULATION_OPERATIONS").unwrap_or(OPERATIONS) / 10;
+    let seeds = SEEDS / 4;
+    let came_of = (0..seeds).map(|seed| run_tree(seed, operations / seeds));
+    let sums = came_of.fold([0; 4], |[refusals, given, declines, deaths], (dealings, died)| {
+        let Dealings { refusals: refused, given_frames, declines: declined } = dealings;
+        [refusals + refused, given + given_frames, declines + declined, deaths + died]
+    });
+    println!("refusals, frames given, declines, deaths: {sums:?}");
+    assert!(sums.iter().all(|sum| *sum > 0), "something never happens: {sums:?}");
 }

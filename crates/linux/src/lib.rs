@@ -3,7 +3,7 @@
 //! [`pager::Pager`] is what a language binding uses. It drives the core's tasks; a fault comes
 //! to it through the [`handler_thread`] or, in [`signal_mode`], on the thread that faulted.
 //! [`memory`] moves pages by the calls of [`userfaultfd`], and asks [`pagemap`] what is there; [`swap_file`] is the swap device, which
-//! [`device_io`] writes and reads. A [`fork`]ed child is told that the memory is not there, or [`inherit`]s it.
+//! [`device_io`] writes and reads. Processes that share their RAM have a [`ledger`]. A [`fork`]ed child is told that the memory is not there, or [`inherit`]s it.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("zpager needs Linux");
@@ -15,6 +15,7 @@ mod handler_thread;
 mod inherit;
 mod keeper;
 mod last_words;
+pub mod ledger;
 mod of_process;
 mod program_action;
 pub mod signal_mode;
@@ -23,6 +24,7 @@ pub mod spawn;
 mod stop;
 pub mod system_call;
 
+pub mod descriptors;
 pub mod device_io;
 mod mapping;
 mod memory;

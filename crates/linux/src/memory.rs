@@ -16,6 +16,7 @@ use zpager_core::swap_cache::StagingSlot;
 use zpager_core::world::{Memory, Staged};
 use zpager_core::zcache::pool::arena::FrameIndex;
 
+use crate::descriptors::{Kept, moved_up};
 use crate::last_words::abort;
 use crate::mapping::Mapping;
 use crate::pagemap::Pagemap;
@@ -41,7 +42,7 @@ pub struct ManagedMemory {
     /// There has been a forked child that shares page frames with us, or we are one.
     may_be_shared: AtomicBool,
     /// This process, where the kernel can unmap many ranges of it in one call (6.13).
-    this_process: Option<OwnedFd>,
+    this_process: Option<Kept<OwnedFd>>,
 }
 
 impl ManagedMemory {
@@ -94,7 +95,7 @@ impl ManagedMemory {
             pagemap.renew()?;
         }
         if let Some(process) = &self.this_process {
-            replace_descriptor(process, &open_this_process()?)?;
+            replace_descriptor(&**process, &*open_this_process()?)?;
         }
         let (window, staging) = (&self.window, &self.staging);
         self.userfaultfd.register(window.address(0), window.bytes(), Watch::MissingAndProtected)?;
@@ -199,6 +200,8 @@ impl ManagedMemory {
                 // The page frame may be a forked child's, too: then a write makes it ours.
                 Err(Some(libc::EBUSY)) if self.may_be_shared.load(Ordering::Relaxed) && moved >= unshared => {
                     let page = source + moved * PAGE_BYTES;
+                    // One that has no copy any more may still be protected, and nobody would answer us.
+                    let _ = self.userfaultfd.unprotect(page, PAGE_BYTES);
                     self.advise(page, PAGE_BYTES, libc::MADV_POPULATE_WRITE);
                     unshared = moved + 1;
                 }
@@ -351,11 +354,11 @@ impl Memory for ManagedMemory {
     }
 }
 
-fn open_this_process() -> io::Result<OwnedFd> {
+fn open_this_process() -> io::Result<Kept<OwnedFd>> {
     // SAFETY: makes a new descriptor, or none.
     unsafe {
         match libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) as i32 {
-            descriptor if descriptor >= 0 => Ok(OwnedFd::from_raw_fd(descriptor)),
+            descriptor if descriptor >= 0 => Ok(Kept::new(moved_up(OwnedFd::from_raw_fd(descriptor)))),
             _ => Err(io::Error::last_os_error()),
         }
     }
@@ -363,7 +366,7 @@ fn open_this_process() -> io::Result<OwnedFd> {
 
 /// A descriptor of this process, if `process_madvise` takes it to unmap pages. `address` is a
 /// page that nobody uses.
-pub fn self_for_process_madvise(address: usize) -> Option<OwnedFd> {
+pub fn self_for_process_madvise(address: usize) -> Option<Kept<OwnedFd>> {
     // SAFETY: unmaps a page that nobody uses.
     unsafe {
         let process = open_this_process().ok()?;

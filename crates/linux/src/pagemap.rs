@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use zpager_core::page::{BATCH_MAX, PAGE_BYTES};
 
+use crate::descriptors::{Kept, moved_up};
 use crate::last_words::abort;
 use crate::stop::replace_descriptor;
 
@@ -44,19 +45,20 @@ struct PageRange {
 }
 
 /// The file.
-pub struct Pagemap(File);
+pub struct Pagemap(Kept<OwnedFd>);
 
 impl Pagemap {
     /// Opens it, if the kernel answers what is to be asked. `address`: a page of ours.
     pub fn open(address: usize) -> Option<Self> {
-        let pagemap = Pagemap(File::open("/proc/self/pagemap").ok()?);
+        let file = File::open("/proc/self/pagemap").ok()?;
+        let pagemap = Pagemap(Kept::new(moved_up(file.into())));
         pagemap.scan(address, address + PAGE_BYTES, &mut [PageRange::default(); 1]).ok()?;
         Some(pagemap)
     }
 
     /// In a forked child, whose pages these are now.
     pub fn renew(&self) -> io::Result<()> {
-        replace_descriptor(&self.0, &File::open("/proc/self/pagemap")?)
+        replace_descriptor(&*self.0, &File::open("/proc/self/pagemap")?)
     }
 
     /// Which of at most [`BATCH_MAX`] pages are there, as bits: mapped, or where the kernel itself has put them.

@@ -10,8 +10,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use zpager_core::budget::Use;
@@ -19,6 +19,8 @@ use zpager_core::discard::Discard;
 use zpager_core::engine::{AllocateError, Config, Core};
 use zpager_core::eviction::EvictionKind;
 use zpager_core::fault::{Access, FaultTask, Outcome};
+use zpager_core::ledger::Ledger;
+use zpager_core::ledger::share::{Arrival, Dealings, Joined};
 use zpager_core::loss::Loss;
 use zpager_core::page::{HUGE_PAGE_PAGES, PAGE_BYTES, PageNumber};
 use zpager_core::page_table;
@@ -27,7 +29,7 @@ use zpager_core::reclaim::on_demand::{Demand, ReclaimOnDemand};
 use zpager_core::stats::Counters;
 use zpager_core::swap_device::seal::{KEY_BYTES, Sealer};
 use zpager_core::swap_device::unit_map::Packed;
-use zpager_core::task::{Next, Task};
+use zpager_core::task::{Next, Task, plan_or_commit};
 use zpager_core::watch::Unwatch;
 use zpager_core::world::World;
 use zpager_core::zcache::PoolKind;
@@ -37,12 +39,14 @@ use zpager_core::zcache::pool::arena::Arena;
 
 use zeroize::Zeroizing;
 
+use crate::descriptors::{Kept, moved_up};
 use crate::device_io::DeviceIo;
 use crate::error::Error;
 use crate::fork;
 use crate::handler_thread;
 use crate::inherit;
 use crate::keeper;
+use crate::ledger::{self, Life};
 use crate::memory::ManagedMemory;
 use crate::of_process::OfProcess;
 use crate::signal_mode;
@@ -66,6 +70,8 @@ const LOOKS: usize = 64;
 const PAUSES_PER_LOOK: usize = 8;
 /// How long somebody waits who missed the word that he waited for.
 const WAIT_MAX: Duration = Duration::from_millis(1);
+/// How long a process waits for others to make room for it, before it overdraws the ledger.
+const ROOM_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a pager is to be.
 #[derive(Clone, Debug)]
@@ -98,6 +104,8 @@ pub struct Options {
     pub io: IoKind,
     /// Whether a forked child gets the memory.
     pub is_inherited: bool,
+    /// What the RAM is shared by with other processes, if it is; it is the same number for all.
+    pub ledger: Option<&'static Ledger>,
 }
 
 /// What is where, and what has happened.
@@ -129,6 +137,8 @@ pub struct Snapshot {
     pub pool_limit_frames: u32,
     /// Frames that are kept for those who make room.
     pub reserve_frames: u32,
+    /// What came of sharing the RAM, if it is shared.
+    pub dealings: Option<Dealings>,
 }
 
 struct State {
@@ -142,7 +152,7 @@ struct State {
     /// Somebody wants to fork: no task begins.
     is_forking: bool,
     /// A pipe for each fork, which has no writer any more when the last child of it has gone.
-    children: Vec<OwnedFd>,
+    children: Vec<Kept<OwnedFd>>,
 }
 
 /// A pager at rest, with all its locks held; see [`crate::inherit`].
@@ -151,7 +161,7 @@ pub(crate) struct Rest<'a> {
     fault_tasks: MutexGuard<'a, FaultTasks>,
     state: MutexGuard<'a, State>,
     /// What the child holds open, and what tells us.
-    pipe: Option<(OwnedFd, OwnedFd)>,
+    pipe: Option<(Kept<OwnedFd>, Kept<OwnedFd>)>,
 }
 
 struct FaultTasks {
@@ -165,8 +175,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Something was committed.
     committed: Condvar,
-    /// kswapd is wanted.
-    kswapd_wanted: Condvar,
+    /// kswapd sleeps on it, unless others can wake it ([`Core::alarm`]).
+    alarm: AtomicU32,
     pub(crate) memory: ManagedMemory,
     device: OfProcess<SwapFile>,
     sealer: OfProcess<Sealer>,
@@ -227,8 +237,8 @@ impl Pager {
         if userfaultfd.is_user_mode_only && delivery == Delivery::Thread {
             return Err(Error::UserfaultfdUnavailable(
                 "this user gets userfaultfd for faults in user mode only, so system calls into evicted \
-                 pages would fail; use faults=\"signal\" and keep system calls away from managed \
-                 memory, or see `zpager doctor` for how to get all of it"
+                 pages could not be served by a thread; use faults=\"signal\", which needs no more, or see \
+                 `zpager doctor` for how to get all of it"
                     .into(),
             ));
         }
@@ -271,7 +281,7 @@ impl Pager {
                 children: Vec::new(),
             }),
             committed: Condvar::new(),
-            kswapd_wanted: Condvar::new(),
+            alarm: AtomicU32::new(0),
             memory,
             device: OfProcess::new(device),
             sealer: OfProcess::new(sealer),
@@ -289,16 +299,28 @@ impl Pager {
         } else {
             fork::enter(&pager.shared.memory.window);
         }
-        pager.start_threads(kswapd)?;
+        pager.start_threads(kswapd, Arrival::Patient)?;
         Ok(pager)
     }
 
-    fn start_threads(&self, kswapd: Kswapd) -> Result<(), Error> {
+    fn start_threads(&self, kswapd: Kswapd, arrival: Arrival) -> Result<(), Error> {
         let mut threads = self.threads.lock().expect("nothing panics under this lock");
+        let (tell, told) = mpsc::sync_channel(1);
         threads.push(start("zpager-kswapd", {
-            let shared = Arc::clone(&self.shared);
-            move || shared.run_kswapd(kswapd)
+            let (shared, ledger) = (Arc::clone(&self.shared), self.options.ledger);
+            move || {
+                let answer = |answer| tell.send(answer).expect("somebody waits for it");
+                match ledger.map(|ledger| shared.join(ledger, arrival)).transpose() {
+                    // Its entry lives as long as this thread.
+                    Ok(_life) => {
+                        answer(Ok(()));
+                        shared.run_kswapd(kswapd);
+                    }
+                    Err(error) => answer(Err(error)),
+                }
+            }
         })?);
+        told.recv().expect("kswapd tells how it came out")?;
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         match self.options.faults {
             Delivery::Thread => {
@@ -342,6 +364,7 @@ impl Pager {
         }
         rest.state.is_forking = false;
         rest.state.core.is_resting = false;
+        self.shared.wake_kswapd_if_wanted(&mut rest.state);
         drop(rest);
         self.shared.committed.notify_all();
     }
@@ -382,6 +405,7 @@ impl Pager {
         }
         core.swap_map.thaw();
         core.is_resting = false;
+        core.forget_share();
         rest.state.is_forking = false;
         rest.state.is_kswapd_asleep = false;
         rest.state.waiting = 0;
@@ -397,7 +421,7 @@ impl Pager {
         *rest.on_demand = ReclaimOnDemand::new(codec, batch_pages);
         drop(rest);
         self.stop.renew().map_err(no_device)?;
-        self.start_threads(Kswapd::new(codec, batch_pages))
+        self.start_threads(Kswapd::new(codec, batch_pages), Arrival::Forked)
     }
 
     /// What it was asked to be.
@@ -503,6 +527,7 @@ impl Pager {
             metadata_bytes: core.metadata_bytes(),
             pool_limit_frames: zcache.pool.arena().limit(),
             reserve_frames: core.config.reserve_frames,
+            dealings: core.dealings(),
         }
     }
 
@@ -531,9 +556,10 @@ impl Drop for Pager {
         }
         {
             let _blocked = SignalsBlocked::new();
-            self.shared.lock().is_stopping = true;
+            let mut state = self.shared.lock();
+            state.is_stopping = true;
+            self.shared.ring_alarm(&state);
         }
-        self.shared.kswapd_wanted.notify_all();
         self.stop.now();
         for thread in self.threads.get_mut().expect("nothing panics under this lock").drain(..) {
             thread.join().expect("a thread of the pager that panics ends the process");
@@ -628,14 +654,15 @@ impl State {
 }
 
 /// Reader and writer.
-fn new_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+fn new_pipe() -> io::Result<(Kept<OwnedFd>, Kept<OwnedFd>)> {
     let mut descriptors = [-1; 2];
     // SAFETY: makes two descriptors, which are nobody else's, or none.
     unsafe {
         if libc::pipe2(descriptors.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok((OwnedFd::from_raw_fd(descriptors[0]), OwnedFd::from_raw_fd(descriptors[1])))
+        let kept = |descriptor| Kept::new(moved_up(OwnedFd::from_raw_fd(descriptor)));
+        Ok((kept(descriptors[0]), kept(descriptors[1])))
     }
 }
 
@@ -668,7 +695,10 @@ impl Shared {
         state.driving += 1;
         loop {
             let commits_before = state.core.commits;
-            let next = task.locked(&mut state.core, self.now_us());
+            let next = plan_or_commit(task, &mut state.core, self.now_us());
+            if let Some(ledger) = state.core.take_call() {
+                ledger.alarms().for_each(ledger::ring);
+            }
             if state.waiting > 0 && state.core.commits != commits_before {
                 self.committed.notify_all();
             }
@@ -691,10 +721,62 @@ impl Shared {
         if state.is_forking {
             self.committed.notify_all();
         }
+        self.wake_kswapd_if_wanted(&mut state);
+    }
+
+    fn wake_kswapd_if_wanted(&self, state: &mut State) {
         if state.is_kswapd_asleep && kswapd::is_wanted(&state.core) {
             state.is_kswapd_asleep = false;
-            state.core.counters.kswapd_wakes += 1;
-            self.kswapd_wanted.notify_one();
+            self.ring_alarm(state);
+        }
+    }
+
+    fn alarm<'a>(&'a self, state: &State) -> &'a AtomicU32 {
+        state.core.alarm().unwrap_or(&self.alarm)
+    }
+
+    fn ring_alarm(&self, state: &State) {
+        ledger::ring(self.alarm(state));
+    }
+
+    /// Enters the ledger, on kswapd's thread.
+    fn join(&self, ledger: &'static Ledger, arrival: Arrival) -> Result<Life, Error> {
+        let no_ledger = |error| Error::Device("the ledger of all processes under zpager".into(), error);
+        let life = Life::begin(ledger).map_err(no_ledger)?;
+        let place = life.place().ok_or_else(|| {
+            Error::Configuration("there are too many processes at a time for one ledger".into())
+        })?;
+        let began = Instant::now();
+        loop {
+            let now_us = self.now_us();
+            let is_late = arrival == Arrival::Patient && began.elapsed() > ROOM_WITHIN;
+            let arrival = if is_late { Arrival::Impatient } else { arrival };
+            let mut state = self.lock();
+            match state.core.join(ledger, place, arrival, ledger::now_us() - now_us, now_us) {
+                Joined::Entered => {
+                    if let Some(ledger) = state.core.take_call() {
+                        ledger.alarms().for_each(ledger::ring);
+                    }
+                    return Ok(life);
+                }
+                Joined::Later { calls } => {
+                    drop(state);
+                    if calls {
+                        ledger.alarms().for_each(ledger::ring);
+                    }
+                    thread::sleep(WAIT_MAX);
+                }
+                Joined::TooSmall { floor_frames } => {
+                    let bytes = |frames: u64| frames * PAGE_BYTES as u64;
+                    return Err(Error::Configuration(format!(
+                        "{} bytes of RAM are too little for so many processes: this one needs {} bytes at least, \
+                         and {} are others' who need them; give them more RAM, or run fewer at a time",
+                        bytes(state.core.budget.total().into()),
+                        bytes(floor_frames.into()),
+                        bytes(ledger.floors() - u64::from(ledger.entry(place).floor())),
+                    )));
+                }
+            }
         }
     }
 
@@ -783,17 +865,22 @@ impl Shared {
     }
 
     fn run_kswapd(&self, mut kswapd: Kswapd) {
+        let alarm = self.alarm(&self.lock());
         loop {
+            // Before the look at what there is to do: whoever finds more for us rings after that.
+            let seen = alarm.load(Ordering::SeqCst);
             self.drive(&mut kswapd);
             let mut state = self.lock();
             state.forget_gone_children();
-            state.is_kswapd_asleep = true;
-            while state.is_kswapd_asleep && !state.is_stopping {
-                state = self.kswapd_wanted.wait(state).expect("no panic under the lock");
-            }
             if state.is_stopping {
                 return;
             }
+            state.is_kswapd_asleep = true;
+            drop(state);
+            ledger::wait(alarm, seen);
+            let mut state = self.lock();
+            state.is_kswapd_asleep = false;
+            state.core.counters.kswapd_wakes += 1;
         }
     }
 }

@@ -4,9 +4,11 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
+use crate::descriptors::{Kept, moved_up};
+
 /// Tells a thread to end.
 #[derive(Clone)]
-pub struct Stop(Arc<OwnedFd>);
+pub struct Stop(Arc<Kept<OwnedFd>>);
 
 impl Stop {
     pub fn new() -> io::Result<Self> {
@@ -16,12 +18,13 @@ impl Stop {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: just made, and nobody else's.
-        Ok(Stop(Arc::new(unsafe { OwnedFd::from_raw_fd(descriptor) })))
+        let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        Ok(Stop(Arc::new(Kept::new(moved_up(descriptor)))))
     }
 
     /// In a forked child: another descriptor of the same number, which nobody else has.
     pub fn renew(&self) -> io::Result<()> {
-        replace_descriptor(&self.0, &Stop::new()?.0)
+        replace_descriptor(&**self.0, &**Stop::new()?.0)
     }
 
     pub fn descriptor(&self) -> RawFd {
@@ -47,8 +50,9 @@ static ONE: u64 = 1;
 
 /// Makes the number of one descriptor that of another, which keeps its own, too.
 pub fn replace_descriptor(old: &impl AsRawFd, new: &impl AsRawFd) -> io::Result<()> {
+    // By its number: `dup3` may be zpager's own, for the program's use.
     // SAFETY: closes a descriptor that is ours, and puts a copy of another in its place.
-    match unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) } {
+    match unsafe { libc::syscall(libc::SYS_dup3, new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }

@@ -21,12 +21,13 @@ use zpager_core::swap_device::layers::Layers;
 use zpager_core::swap_device::swap_map::Slot;
 use zpager_core::swap_device::{DeviceError, ReadRun, SwapDevice, WriteRun};
 
+use crate::descriptors::{Kept, moved_up};
 use crate::device_io::{DeviceIo, IoKind};
 
 /// See the module's description.
 pub struct SwapFile {
     /// By layer: this process's own is the last.
-    files: Vec<File>,
+    files: Vec<Kept<File>>,
     layers: Arc<Layers>,
     io: DeviceIo,
 }
@@ -47,7 +48,7 @@ impl SwapFile {
                 return Err(error);
             }
         }
-        let file = SwapFile { files: vec![file], layers: Arc::new(Layers::one()), io };
+        let file = SwapFile { files: vec![kept(file)], layers: Arc::new(Layers::one()), io };
         set_direct(file.own(), true);
         // Some file systems take the flag and refuse the pages.
         if slots > 0 && file.write_run(Slot(0), &ZEROS[..1]).is_err() {
@@ -62,7 +63,7 @@ impl SwapFile {
         let layers = self.layers.of_child(slots).ok_or_else(|| io::Error::other("forked too deeply"))?;
         let is_direct = is_direct(self.own());
         let mut files = self.files;
-        files.push(open_unnamed(directory)?);
+        files.push(kept(open_unnamed(directory)?));
         let file = SwapFile { files, layers: Arc::new(layers), io };
         set_direct(file.own(), is_direct);
         // What was the parent's is nothing that works here, and `drop` knows.
@@ -75,7 +76,7 @@ impl SwapFile {
         &self.layers
     }
 
-    fn own(&self) -> &File {
+    fn own(&self) -> &Kept<File> {
         self.files.last().expect("a process has a file")
     }
 
@@ -117,6 +118,10 @@ impl SwapFile {
         }
         Ok(())
     }
+}
+
+fn kept(file: File) -> Kept<File> {
+    Kept::new(moved_up(file.into()).into())
 }
 
 /// What the file system has left for this user.

@@ -46,6 +46,17 @@ pub unsafe fn map(address: usize, length: usize, protection: i32, flags: i32) ->
     unsafe { call(libc::SYS_mmap, [address, length, protection as usize, flags as usize, no_file, 0]) }
 }
 
+/// mmap(2) of a file that is read, written and shared.
+///
+/// # Safety
+/// The file is so long, and stays so.
+pub unsafe fn map_shared(file: i32, length: usize) -> io::Result<usize> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let arguments = [0, length, protection as usize, libc::MAP_SHARED as usize, file as usize, 0];
+    // SAFETY: the caller's.
+    unsafe { call(libc::SYS_mmap, arguments) }
+}
+
 /// munmap(2).
 ///
 /// # Safety

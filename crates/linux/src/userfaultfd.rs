@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use zpager_core::fault::Access;
 use zpager_core::page::PAGE_BYTES;
 
+use crate::descriptors::{Kept, moved_up};
 use crate::last_words::abort;
 use crate::stop::replace_descriptor;
 
@@ -135,7 +136,7 @@ pub struct Fault {
 
 /// The descriptor.
 pub struct Userfaultfd {
-    descriptor: OwnedFd,
+    descriptor: Kept<OwnedFd>,
     /// Faults inside of system calls cannot be served.
     pub is_user_mode_only: bool,
 }
@@ -316,10 +317,11 @@ impl AsRawFd for Userfaultfd {
     }
 }
 
-fn own(descriptor: RawFd) -> io::Result<OwnedFd> {
+fn own(descriptor: RawFd) -> io::Result<Kept<OwnedFd>> {
     if descriptor < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: just made, and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    Ok(Kept::new(moved_up(descriptor)))
 }

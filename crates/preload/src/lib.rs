@@ -14,6 +14,7 @@
 
 mod blocks;
 mod calls;
+mod descriptors;
 mod fork;
 mod malloc;
 mod mappings;

@@ -18,6 +18,8 @@ pub struct Wanted {
     pub faults: Option<Delivery>,
     /// Blocks and mappings of at least so many bytes are managed.
     pub managed_bytes_min: usize,
+    /// Where the ledger is that the whole tree shares.
+    pub ledger: PathBuf,
     /// Whether programs that this one starts are to be under zpager, too.
     pub follow: bool,
     /// Where every process writes what it has done.
@@ -89,7 +91,9 @@ fn parse(text: &str) -> Result<Wanted, String> {
                 other => return Err(format!("io={other}")),
             },
             is_inherited: true,
+            ledger: None,
         },
+        ledger: PathBuf::from(find("ledger")?),
         managed_bytes_min: typed("min_size", find("min_size")?)?,
         follow: find("follow")? == "true",
         report_directory: PathBuf::from(find("report_dir")?),
@@ -111,7 +115,7 @@ mod tests {
 
     const TEXT: &str = "ram=67108864;swap=1073741824;swap_dir=/var/tmp;codec=lz4;pool=zsmalloc;policy=frame-lru;\
         pool_limit=auto;reserve=auto;eviction=intact;faults=thread;readahead_pages=32;encrypt=true;io=auto;\
-        min_size=65536;follow=true;report_dir=/tmp/reports;report_every_ms=0";
+        min_size=65536;ledger=/proc/1/fd/3;follow=true;report_dir=/tmp/reports;report_every_ms=0";
 
     #[test]
     fn every_option_is_understood_or_named() {

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use zpager_core::ledger::share::Dealings;
 use zpager_core::page::PAGE_BYTES;
 use zpager_linux::pager::{Pager, Snapshot};
 use zpager_linux::spawn::spawn;
@@ -52,7 +53,13 @@ fn json(snapshot: &Snapshot) -> String {
         ("zpage_bytes", snapshot.zpage_bytes),
         ("stored_pages", snapshot.stored_pages.into()),
     ];
-    for (name, value) in gauges.into_iter().chain(snapshot.counters.by_name()) {
+    let Dealings { refusals, given_frames, declines } = snapshot.dealings.unwrap_or_default();
+    let dealings = [
+        ("ram_refusals", refusals),
+        ("ram_given_bytes", given_frames * PAGE_BYTES as u64),
+        ("ram_declines", declines),
+    ];
+    for (name, value) in gauges.into_iter().chain(dealings).chain(snapshot.counters.by_name()) {
         write!(text, ", \"{name}\": {value}").expect("a string takes everything");
     }
     text + "}\n"

@@ -4,11 +4,14 @@
 //! kernel: the making itself allocates, maps and starts threads, and another thread that waited
 //! for it might hold a lock that it needs.
 
+use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use zpager_linux::pager::Pager;
+use zpager_core::ledger::Ledger;
+use zpager_linux::ledger;
+use zpager_linux::pager::{Options, Pager};
 
 use crate::calls;
 use crate::fork;
@@ -23,6 +26,7 @@ const OWN_FAILURE: i32 = 125;
 
 static MANAGED_BYTES_MIN: AtomicUsize = AtomicUsize::new(usize::MAX);
 static WANTED: OnceLock<Wanted> = OnceLock::new();
+static LEDGER: OnceLock<io::Result<&'static Ledger>> = OnceLock::new();
 static IS_STARTING: AtomicBool = AtomicBool::new(false);
 static PAGER: OnceLock<Arc<Pager>> = OnceLock::new();
 static WINDOW_START: AtomicUsize = AtomicUsize::new(0);
@@ -42,6 +46,8 @@ extern "C" fn on_load() {
                 // SAFETY: this thread is the only one, and the program has not begun.
                 unsafe { options::forget_environment() };
             }
+            // Now, since later the program may have given up its rights, or have changed its root.
+            let _ = LEDGER.set(ledger::open(&wanted.ledger));
             wanted.pager.faults = calls::prepare(&wanted.pager, wanted.faults);
             let _ = WANTED.set(wanted);
             MANAGED_BYTES_MIN.store(managed_bytes_min, Ordering::Release);
@@ -82,7 +88,14 @@ pub fn pager() -> Option<&'static Arc<Pager>> {
         return None;
     }
     let wanted = WANTED.get()?;
-    match Pager::new(wanted.pager.clone()) {
+    let ledger = LEDGER.get()?.as_ref().unwrap_or_else(|error| {
+        fail(&format!(
+            "{}, where all its processes share their RAM, cannot be opened: {error}; has `zpager run` ended, or \
+             is this another user's process?",
+            wanted.ledger.display()
+        ))
+    });
+    match Pager::new(Options { ledger: Some(ledger), ..wanted.pager.clone() }) {
         Ok(pager) => {
             let window = pager.window();
             WINDOW_START.store(window.start, Ordering::Relaxed);

@@ -140,6 +140,7 @@ impl Engine {
             encrypt,
             io: parse(python, "io", io, "\"auto\", \"io_uring\", \"threads\"")?,
             is_inherited: false,
+            ledger: None,
         };
         let pager = python.detach(|| Pager::new(options.clone())).map_err(|error| raise(python, &error))?;
         let (last, io) = (pager.snapshot(), pager.io_kind());

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from zpager.doctor import examine
 from zpager.errors import Error
 from zpager.run import preload, program, summary, supervise
+from zpager.run.ledger import Ledger
 from zpager.run.settings import SETTINGS, Value, min_size_bytes, options_of, resolve
 
 _OWN_FAILURE = 125
@@ -36,18 +38,43 @@ def _setting_flags(function: _Function) -> _Function:
             names = f"{setting.flag}/--no-{setting.flag[2:]}"
             function = click.option(names, setting.name, default=None, help=text)(function)
         else:
-            function = click.option(setting.flag, setting.name, metavar="VALUE", help=text)(function)
+            kind = click.Choice(setting.choices) if setting.choices else None
+            metavar = None if kind else "VALUE"
+            function = click.option(setting.flag, setting.name, type=kind, metavar=metavar, help=text)(
+                function
+            )
     return function
 
 
+class _Run(click.Command):
+    """What it was called with wrongly is a failure of its own, and no code of the program's."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **more)
+        except click.UsageError as error:
+            error.show()
+            sys.exit(_OWN_FAILURE)
+
+
+def _files(ctx: click.Context, argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type="file")]
+
+
 @click.command(
-    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+    cls=_Run,
+    context_settings={"allow_interspersed_args": False},
     epilog="Every setting can also stand in the environment (ZPAGER_RAM=2G) or under [tool.zpager] in "
     "pyproject.toml; `zpager config` shows what holds.",
 )
 @_setting_flags
 @click.argument(
-    "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] PROGRAM [ARGUMENT]..."
+    "command",
+    nargs=-1,
+    required=True,
+    type=click.UNPROCESSED,
+    metavar="[--] PROGRAM [ARGUMENT]...",
+    shell_complete=_files,
 )
 def run(command: tuple[str, ...], **flags: Any) -> NoReturn:
     """Run a program with more memory than RAM.
@@ -78,10 +105,10 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
         told = "; ".join(f"{one.subject}: {one.found}; {one.remedy}" for one in problems)
         raise program.CannotStart(_OWN_FAILURE, told)
     every_seconds = values["stats_every"].value
-    with tempfile.TemporaryDirectory(prefix="zpager-run-") as reports:
+    with tempfile.TemporaryDirectory(prefix="zpager-run-") as reports, Ledger() as ledger:
 
         def tell() -> None:
-            _tell(summary.lines(summary.Reports.read(reports), None, options))
+            _tell(summary.lines(summary.Reports.read(reports, ledger.read()), None, options))
 
         ended = supervise.run(
             path,
@@ -89,6 +116,7 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
             preload.environment(
                 options,
                 min_size_bytes=min_size_bytes(values),
+                ledger=ledger.path,
                 follow=values["follow"].value,
                 report_directory=reports,
                 report_every_seconds=every_seconds,
@@ -97,12 +125,12 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
             every_seconds=every_seconds,
             on_tick=tell,
         )
-        told = summary.Reports.read(reports)
+        reported = summary.Reports.read(reports, ledger.read())
     if not values["quiet"].value:
-        _tell(summary.lines(told, ended, options))
+        _tell(summary.lines(reported, ended, options))
     if values["report"].value:
         with open(values["report"].value, "w", encoding="utf-8") as file:
-            json.dump(summary.as_json(command, told, ended, options), file, indent=2)
+            json.dump(summary.as_json(command, reported, ended, options), file, indent=2)
             file.write("\n")
     return ended.code
 
@@ -111,7 +139,10 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
 @_setting_flags
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def config(as_json: bool, **flags: Any) -> None:
-    """Show what holds for `zpager run` here, and from where."""
+    """Show the settings of `zpager run`.
+
+    Each with what holds for it here, and from where: a flag, the environment, a file, or by default.
+    """
     values = resolve(flags)
     options_of(values)
     if as_json:

@@ -9,10 +9,22 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from zpager.errors import ConfigurationError
-from zpager.options import DEFAULT_EVICTION, DEFAULT_POLICY, LARGEST_READAHEAD_PAGES, Options, size_argument
+from zpager.options import (
+    DEFAULT_EVICTION,
+    DEFAULT_POLICY,
+    LARGEST_READAHEAD_PAGES,
+    Codec,
+    Eviction,
+    Faults,
+    Io,
+    Options,
+    Policy,
+    Pool,
+    size_argument,
+)
 from zpager.swap_directory import ENVIRONMENT_VARIABLE
 
 PREFIX: Final = "ZPAGER_"
@@ -66,6 +78,7 @@ class Setting:
     default: Any
     help: str
     parse: Callable[[str, object], Any] = _text
+    choices: tuple[str, ...] = ()
 
     @property
     def variable(self) -> str:
@@ -83,18 +96,18 @@ SETTINGS: Final = (
     Setting("swap", None, "The size of the swap file."),
     Setting("swap_dir", None, "A directory on a disk for the swap file."),
     Setting("min_size", "64KiB", "Blocks and mappings smaller than that are not managed."),
-    Setting("faults", "auto", "How faults are served: auto, signal or thread."),
-    Setting("codec", "lz4", "lz4 or zstd."),
-    Setting("pool", "zsmalloc", "zsmalloc or zbud."),
+    Setting("faults", "auto", "How faults are served.", choices=get_args(Faults)),
+    Setting("codec", "lz4", "How pages are compressed: fast, or small.", choices=get_args(Codec)),
+    Setting("pool", "zsmalloc", "How compressed pages are packed.", choices=get_args(Pool)),
     Setting("pool_limit", "auto", "How large the compressed pool may grow; a per cent is a share of --ram."),
-    Setting("policy", DEFAULT_POLICY, "Which compressed pages are evicted first."),
-    Setting("eviction", DEFAULT_EVICTION, "How a full pool makes room."),
+    Setting("policy", DEFAULT_POLICY, "Which compressed pages are evicted first.", choices=get_args(Policy)),
+    Setting("eviction", DEFAULT_EVICTION, "How a full pool makes room.", choices=get_args(Eviction)),
     Setting("reserve", None, "RAM that is kept for making room."),
     Setting(
         "readahead_pages", LARGEST_READAHEAD_PAGES, "Pages that a sequential fault brings at once.", _whole
     ),
     Setting("encrypt", True, "Whether the swap file is encrypted.", _switch),
-    Setting("io", "auto", "How the swap file is accessed: auto, io_uring or threads."),
+    Setting("io", "auto", "How the swap file is accessed.", choices=get_args(Io)),
     Setting("follow", True, "Whether programs that the program starts are run under zpager, too.", _switch),
     Setting("quiet", False, "No summary at the end.", _switch),
     Setting("stats_every", 0.0, "Seconds between two lines of statistics on stderr; 0 is never.", _seconds),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from zpager.run.program import CannotStart
@@ -47,7 +47,7 @@ class Ended:
 
 def run(
     path: str,
-    arguments: Sequence[str],
+    arguments: tuple[str, ...],
     environment: Mapping[str, str],
     *,
     every_seconds: float = 0,

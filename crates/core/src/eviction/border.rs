@@ -111,7 +111,7 @@ impl Border {
 
 /// A page came back: what its shadow says, where it was found, how long that took.
 pub fn refaulted(core: &mut Core, shadow: u32, found: Found, took_us: u64) {
-    let reach_frames = (core.config.ram_frames / REACH_ONE_IN) as f32;
+    let reach_frames = (core.held_frames() / REACH_ONE_IN) as f32;
     let pool = &core.frontswap.zcache.pool;
     let pages_per_frame = pool.zpage_count() as f32 / pool.arena().in_use().max(1) as f32;
     let distance = shadow::distance(core, shadow) as f32;

@@ -1,5 +1,6 @@
 //! kswapd: the background reclaimer. It is woken when free frames fall below `low` and goes on
-//! until there are `high`, and until everything that unuse took out of zcache has been written.
+//! until there are `high`, and as many more as other processes want, and until everything that unuse took
+//! out of zcache has been written.
 
 use crate::engine::Core;
 use crate::reclaim::release::Release;
@@ -10,11 +11,11 @@ use crate::zcache::codec::CodecKind;
 
 /// Whether kswapd should be woken.
 pub fn is_wanted(core: &Core) -> bool {
-    core.budget.free() < core.watermarks.low || core.swap_cache.unused() > 0
+    core.budget.free() < core.watermarks.low || core.swap_cache.unused() > 0 || core.pressed() > 0
 }
 
 fn has_work(core: &Core) -> bool {
-    core.budget.free() < core.watermarks.high || core.swap_cache.unused() > 0 || Release::is_due(core)
+    core.is_short() || core.swap_cache.unused() > 0 || Release::is_due(core)
 }
 
 /// One waking of kswapd, from start to sleep; driven anew each time.
@@ -23,7 +24,7 @@ pub struct Kswapd {
     reclaim: Reclaim,
     /// Jobs since it last got on.
     futile: u32,
-    /// The most frames that were free, and what had been written then.
+    /// The most frames that were not used, and what had been written then.
     got_to: (u32, u64),
 }
 
@@ -51,15 +52,18 @@ impl Kswapd {
 impl Kswapd {
     /// Whether the jobs since it was woken have brought anything.
     fn gets_on(&mut self, core: &Core) -> bool {
-        let (free, written) = (core.budget.free(), core.counters.pswpout);
-        let has_got_on = free > self.got_to.0 || written > self.got_to.1;
+        let (unused, written) = (core.budget.total() - core.budget.in_use(), core.counters.pswpout);
+        let has_got_on = unused > self.got_to.0 || written > self.got_to.1;
         self.futile = if has_got_on { 0 } else { self.futile + 1 };
-        self.got_to = (self.got_to.0.max(free), written);
+        self.got_to = (self.got_to.0.max(unused), written);
         self.futile <= FUTILE_MAX
     }
 
-    fn sleep(&mut self, core: &Core) -> Next {
+    fn sleep(&mut self, core: &mut Core, now_us: u64) -> Next {
         self.futile = 0;
+        if !core.is_resting && core.is_short() {
+            core.decline(now_us);
+        }
         self.got_to = (0, core.counters.pswpout);
         Next::Done
     }
@@ -68,12 +72,12 @@ impl Kswapd {
 impl Task for Kswapd {
     fn locked(&mut self, core: &mut Core, now_us: u64) -> Next {
         if !self.reclaim.is_running() && (core.is_resting || !has_work(core)) {
-            return self.sleep(core);
+            return self.sleep(core, now_us);
         }
         match self.reclaim.locked(core, now_us, &mut self.workspace, false) {
             Step::CarryOut => Next::CarryOut,
             Step::Finished if self.gets_on(core) => Next::Again,
-            Step::Finished | Step::NothingToDo => self.sleep(core),
+            Step::Finished | Step::NothingToDo => self.sleep(core, now_us),
         }
     }
 

@@ -118,7 +118,7 @@ impl Reclaim {
             return Step::Finished;
         }
         let swap_cache_is_full =
-            core.swap_cache.free_slots() <= ZPAGES_PER_UNIT_MAX as u32 + core.config.batch_pages;
+            core.swap_cache.room() <= ZPAGES_PER_UNIT_MAX as u32 + core.config.batch_pages;
         let unused_wait = core.swap_cache.unused() > 0;
         let order = [
             (Job::Watch, watch::is_due(core, is_urgent)),

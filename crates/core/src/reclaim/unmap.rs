@@ -128,7 +128,7 @@ impl Unmap {
 
 /// Whether there is a slot for a page that leaves. The last ones are for unuse.
 fn has_staging_slot(core: &Core) -> bool {
-    core.swap_cache.free_slots() > ZPAGES_PER_UNIT_MAX as u32
+    core.swap_cache.room() > ZPAGES_PER_UNIT_MAX as u32
 }
 
 fn take_staging_slot(core: &mut Core, page: PageNumber) -> Option<StagingSlot> {

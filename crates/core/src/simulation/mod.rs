@@ -11,6 +11,7 @@ pub mod device;
 pub mod failing;
 pub mod memory;
 pub mod random;
+pub mod tree;
 
 use std::collections::HashSet;
 
@@ -24,7 +25,7 @@ use crate::page_table::Backing;
 use crate::reclaim::kswapd::{self, Kswapd};
 use crate::reclaim::on_demand::{Demand, ReclaimOnDemand};
 use crate::swap_device::seal::{KEY_BYTES, Sealer};
-use crate::task::{Next, Task};
+use crate::task::{Next, Task, plan_or_commit};
 use crate::watch::Unwatch;
 use crate::world::World;
 use crate::zcache::PoolKind;
@@ -266,12 +267,16 @@ impl Simulation {
         self.device.numbered().count(kind) + self.memory.numbered().count(kind)
     }
 
-    /// Runs until so many operations have come to their end, or some were given up, then lets everything come to
-    /// rest, frees all, and sees that all was given back.
+    /// Runs until so many operations have come to their end, or some were given up, and finishes.
     pub fn run(&mut self, operations: u64) {
         while self.operations < operations && self.given_up < GIVEN_UP_MAX {
             self.half_step(true);
         }
+        self.finish();
+    }
+
+    /// Lets everything come to rest, frees all, and sees that all was given back.
+    fn finish(&mut self) {
         self.come_to_rest();
         self.core.check_at_rest();
         self.read_all_back();
@@ -416,7 +421,7 @@ impl Simulation {
     }
 
     fn allocate(&mut self, program: usize) {
-        let room = self.core.capacity_pages().saturating_sub(self.core.regions.page_count());
+        let room = self.core.promised_pages_max().saturating_sub(self.core.regions.page_count());
         let page_count = match () {
             () if self.scenario.is_full => room,
             () if self.random.one_in(3) => (room - room / 8).max(1),
@@ -426,7 +431,7 @@ impl Simulation {
         match self.core.allocate(page_count, item_bytes) {
             Ok(first) => {
                 let mut task = Unwatch::new(first, page_count);
-                let next = task.locked(&mut self.core, self.now_us);
+                let next = plan_or_commit(&mut task, &mut self.core, self.now_us);
                 self.programs[program].next = next;
                 self.programs[program].doing = Doing::Allocate { task, first, page_count };
                 if next == Next::Done {
@@ -640,6 +645,6 @@ fn advance(task: &mut dyn Task, next: Next, core: &mut Core, now_us: u64, world:
             task.carry_out(world);
             Next::Again
         }
-        Next::Again | Next::Wait | Next::Done => task.locked(core, now_us),
+        Next::Again | Next::Wait | Next::Done => plan_or_commit(task, core, now_us),
     }
 }

@@ -5,12 +5,14 @@
 //! who has submitted does nothing but wait.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 
 use io_uring::{IoUring, opcode, squeue, types};
 use zpager_core::page::{BATCH_MAX, PAGE_BYTES};
+
+use crate::descriptors::{Kept, moved_up};
 
 use super::{ATTEMPTS, Direction, PAUSE, Request, Step, Transfer};
 
@@ -31,7 +33,7 @@ pub struct Rings {
 }
 
 struct Ring {
-    queues: IoUring,
+    queues: Kept<IoUring>,
     /// Entries that were ever put into the queue.
     pushed: u64,
     /// The kernel refuses to work on it: a filter of system calls was installed since. Runs are
@@ -71,9 +73,13 @@ impl Rings {
 
 impl Ring {
     fn new() -> io::Result<Self> {
-        // A forked child must not put anything into its parent's queues.
-        let queues = IoUring::builder().dontfork().build(ENTRIES as u32)?;
-        Ok(Ring { queues, pushed: 0, is_broken: false })
+        let low = IoUring::new(ENTRIES as u32)?;
+        // SAFETY: a descriptor of those queues, which are mapped anew for it, and which nobody else has.
+        let queues = unsafe {
+            let descriptor = BorrowedFd::borrow_raw(low.as_raw_fd()).try_clone_to_owned()?;
+            IoUring::from_fd(moved_up(descriptor).into_raw_fd(), low.params().clone())?
+        };
+        Ok(Ring { queues: Kept::new(queues), pushed: 0, is_broken: false })
     }
 
     /// Carries out at most as many runs as there are entries. Returns only when the kernel is
