@@ -23,7 +23,7 @@ pub mod signal_mode;
 pub mod signals;
 pub mod spawn;
 mod stop;
-mod system_call;
+pub mod system_call;
 
 pub mod descriptors;
 pub mod device_io;

@@ -248,8 +248,8 @@ impl Pager {
         if userfaultfd.is_user_mode_only && delivery == Delivery::Thread {
             return Err(Error::UserfaultfdUnavailable(
                 "this user gets userfaultfd for faults in user mode only, so system calls into evicted \
-                 pages would fail; use faults=\"signal\" and keep system calls away from managed \
-                 memory, or see `zpager doctor` for how to get all of it"
+                 pages could not be served by a thread; use faults=\"signal\", which needs no more, or see \
+                 `zpager doctor` for how to get all of it"
                     .into(),
             ));
         }
