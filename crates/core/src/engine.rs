@@ -7,6 +7,7 @@ use crate::fault::readahead::Readahead;
 use crate::frontswap::{Frontswap, denial::Denial};
 use crate::loss::Loss;
 use crate::page::{BATCH_MAX, PAGE_BYTES, PageNumber};
+use crate::page_set::PageSet;
 use crate::page_table::{Backing, Entry, FRAME_LIMIT, PageTable, State};
 use crate::reclaim::lists::{List, Lists};
 use crate::reclaim::watermarks::Watermarks;
@@ -27,8 +28,8 @@ const METADATA_FRAMES_AHEAD: u32 = 2;
 /// The share of the frames that are not spoken for which the pool may have at most.
 const POOL_SHARE_MAX: f64 = 7.0 / 8.0;
 
-/// Bytes of tables for a page, if it has everything but a seal: entry, denial bit, a slot's bit and
-/// its word in the map of units, list node.
+/// Bytes of tables for a page, if it has everything but a seal: entry, bits of denial and lock, a slot's bit
+/// and its word in the map of units, list node.
 const TABLE_BYTES_PER_PAGE: u64 = 25;
 
 /// What a pager is made of.
@@ -151,6 +152,8 @@ pub struct Core {
     pub commits: u64,
     /// Resident frames in the budget whose pages are not in the lists yet.
     pub arriving: u32,
+    /// Pages that are not to leave.
+    pub(crate) locked: PageSet,
     /// Frames that the process has besides, and that are not in the budget yet.
     pub(crate) unmanaged_owed: u32,
     /// Pages of the window that ever belonged to a region.
@@ -187,6 +190,7 @@ impl Core {
             is_resting: false,
             commits: 0,
             arriving: 0,
+            locked: PageSet::new(config.window_pages),
             unmanaged_owed: 0,
             window_high: 0,
             config,
@@ -204,7 +208,7 @@ impl Core {
     /// Bytes of all tables, as far as they have come to be touched.
     pub fn metadata_bytes(&self) -> u64 {
         u64::from(self.window_high) * PageTable::ENTRY_BYTES
-            + u64::from(self.window_high).div_ceil(8)
+            + 2 * u64::from(self.window_high).div_ceil(8)
             + self.lists.metadata_bytes(self.regions.unwatched_pages())
             + self.swap_cache.metadata_bytes()
             + self.swap_map.metadata_bytes()
@@ -272,8 +276,13 @@ impl Core {
         by_space.min(by_tables).min(self.config.window_pages.into()) as u32
     }
 
-    /// Gives out a region of so many pages.
-    pub fn allocate(&mut self, page_count: u32, item_bytes: u8) -> Result<PageNumber, AllocateError> {
+    /// Gives out a region of so many pages, anywhere or from a certain one on.
+    pub fn allocate(
+        &mut self,
+        page_count: u32,
+        item_bytes: u8,
+        at: Option<PageNumber>,
+    ) -> Result<PageNumber, AllocateError> {
         let available = self.capacity_pages().saturating_sub(self.regions.page_count());
         if page_count > available {
             return Err(AllocateError::BeyondCapacity { available });
@@ -282,10 +291,12 @@ impl Core {
         if self.frames_for_faults() < table_frames {
             return Err(AllocateError::NeedFrames(table_frames));
         }
-        let first = self
-            .regions
-            .insert(page_count, item_bytes, self.config.window_pages)
-            .ok_or(AllocateError::NoGap)?;
+        let (regions, window_pages) = (&mut self.regions, self.config.window_pages);
+        let first = match at {
+            Some(first) => regions.insert_at(first, page_count, item_bytes, window_pages),
+            None => regions.insert(page_count, item_bytes, window_pages),
+        };
+        let first = first.ok_or(AllocateError::NoGap)?;
         self.window_high = self.window_high.max(first.0 + page_count);
         self.committed();
         Ok(first)

@@ -24,6 +24,8 @@ pub mod discard;
 
 pub mod watch;
 
+pub mod lock;
+
 pub mod unmanaged;
 
 pub mod swap_cache;
@@ -44,6 +46,7 @@ pub mod budget;
 pub mod histogram;
 pub mod loss;
 pub mod page;
+pub mod page_set;
 pub mod page_table;
 pub mod region;
 pub mod stats;

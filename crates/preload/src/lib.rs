@@ -13,6 +13,7 @@ mod blocks;
 mod fork;
 mod malloc;
 mod mappings;
+mod mlock;
 mod mmap;
 mod options;
 mod own_memory;
