@@ -6,7 +6,6 @@ MIB is about what the job has in RAM at its peak where nobody limits it.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import sys
 from collections.abc import Callable
 
@@ -61,29 +60,6 @@ def numpy(mib: int) -> None:
     print(float(walk.mean()), float(product.sum()).hex(), digest.hexdigest())
 
 
-def sqlite(mib: int) -> None:
-    """Fill a database in memory, index and join it, and print what was found."""
-    rows = (mib << 20) // 120
-    base = sqlite3.connect(":memory:")
-    base.execute("create table sale (number integer primary key, article integer, price real, note text)")
-    base.execute(
-        "with recursive count(n) as (select 1 union all select n + 1 from count where n < ?) "
-        "insert into sale select n, n * 7919 % 100003, n % 10007 / 7.0, "
-        "printf('%x-%x-%d', n * 2654435761 % 4294967296, n * n % 1000003, n) from count",
-        (rows,),
-    )
-    base.execute("create index by_article on sale (article, price)")
-    base.execute("create index by_note on sale (note)")
-    questions = [
-        "select count(*), sum(price), min(note), max(note) from sale",
-        "select article, count(*), sum(price) from sale group by article order by 3 desc, 1 limit 20",
-        "select note from sale where note >= '7' order by note limit 20",
-    ]
-    for question in questions:
-        print(base.execute(question).fetchall())
-    print(base.execute("pragma page_count").fetchall())
-
-
 def objects(mib: int) -> None:
     """Many small objects, made and dropped, and print what is left."""
     kept: dict[int, tuple[str, list[int], dict[str, float]]] = {}
@@ -97,7 +73,7 @@ def objects(mib: int) -> None:
     print(total, sum(price["price"] for _, _, price in kept.values()))
 
 
-JOBS: dict[str, Callable[[int], None]] = {job.__name__: job for job in (pandas, numpy, sqlite, objects)}
+JOBS: dict[str, Callable[[int], None]] = {job.__name__: job for job in (pandas, numpy, objects)}
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ impl Core {
 
     fn unmanaged_max(&self) -> u32 {
         let spare = self.capacity_pages().saturating_sub(self.regions.page_count());
-        (self.config.ram_frames / 2).min(self.budget.used(Use::Unmanaged) + spare)
+        let others = (self.config.ram_frames / 2).saturating_sub(self.locked.length());
+        others.min(self.budget.used(Use::Unmanaged) + spare)
     }
 }

@@ -7,6 +7,7 @@
 //! handler by its mask.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -426,6 +427,8 @@ impl Pager {
         core.swap_map.thaw();
         core.is_resting = false;
         core.forget_share();
+        // As the kernel has it: locks are not inherited.
+        core.unlock_pages(PageNumber(0), core.config.window_pages);
         rest.state.is_forking = false;
         rest.state.is_kswapd_asleep = false;
         rest.state.waiting = 0;
@@ -450,7 +453,7 @@ impl Pager {
     }
 
     /// The addresses that memory is given out from.
-    pub fn window(&self) -> std::ops::Range<usize> {
+    pub fn window(&self) -> Range<usize> {
         let window = &self.shared.memory.window;
         window.address(0)..window.address(0) + window.bytes()
     }
@@ -468,14 +471,25 @@ impl Pager {
     /// Gives out memory, which reads as zeros. `item_bytes`: the size of what it will hold, by
     /// which pages are shuffled before they are compressed; 1 is not at all.
     pub fn allocate(self: &Arc<Self>, bytes: u64, item_bytes: u8) -> Result<Region, Error> {
+        self.allocate_at(bytes, item_bytes, None)
+    }
+
+    /// The same, at an address of the window where nothing is.
+    pub fn allocate_at(
+        self: &Arc<Self>,
+        bytes: u64,
+        item_bytes: u8,
+        address: Option<usize>,
+    ) -> Result<Region, Error> {
         if self.options.faults == Delivery::Signal {
             signal_mode::require_handler()?;
         }
         let page_count = u32::try_from(bytes.div_ceil(PAGE_BYTES as u64).max(1)).unwrap_or(u32::MAX);
+        let at = address.map(|address| self.shared.page_of(address));
         let _blocked = SignalsBlocked::new();
         let mut attempts_left = ATTEMPTS;
         loop {
-            let result = self.shared.lock().core.allocate(page_count, item_bytes);
+            let result = self.shared.lock().core.allocate(page_count, item_bytes, at);
             match result {
                 Ok(first) => {
                     // Somebody may have run past the end of memory that was here before, or have
@@ -527,6 +541,22 @@ impl Pager {
     pub fn evict(&self, units: u64) -> u64 {
         let _blocked = SignalsBlocked::new();
         self.shared.reclaim(Demand::Units(units)).done
+    }
+
+    /// Has pages of one region stay in RAM once they are there. `false`: they are not, or too many would.
+    pub fn lock_pages(&self, addresses: &Range<usize>) -> bool {
+        let _blocked = SignalsBlocked::new();
+        let (first, count) = self.shared.pages_of(addresses);
+        let core = &mut self.shared.lock().core;
+        let is_given_out = core.regions.find(first).is_some_and(|region| first.plus(count) <= region.end());
+        is_given_out && core.lock_pages(first, count)
+    }
+
+    /// Undoes `lock_pages`.
+    pub fn unlock_pages(&self, addresses: &Range<usize>) {
+        let _blocked = SignalsBlocked::new();
+        let (first, count) = self.shared.pages_of(addresses);
+        self.shared.lock().core.unlock_pages(first, count);
     }
 
     /// What is where, and what has happened.
@@ -818,6 +848,10 @@ impl Shared {
 
     fn page_of(&self, address: usize) -> PageNumber {
         PageNumber(((address - self.memory.window.address(0)) / PAGE_BYTES) as u32)
+    }
+
+    fn pages_of(&self, addresses: &Range<usize>) -> (PageNumber, u32) {
+        (self.page_of(addresses.start), (addresses.len() / PAGE_BYTES) as u32)
     }
 
     /// Where an address is in its region, if it is in one.

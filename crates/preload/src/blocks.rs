@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Arguments;
+use std::ops::Range;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -123,6 +124,19 @@ fn some_arena() -> (usize, MutexGuard<'static, Dlmalloc<Segments>>) {
         }
     }
     (own, lock(&ARENA[own]))
+}
+
+/// Drops the contents of what is ours in a range.
+pub fn discard(range: &Range<usize>) {
+    let regions = lock(&REGIONS);
+    let first = regions.range(..=range.start).next_back().map_or(range.start, |(base, _)| *base);
+    for (base, region) in regions.range(first..range.end) {
+        let pages = |address: usize| (address.saturating_sub(*base) / PAGE_BYTES) as u32;
+        let (first, end) = (pages(range.start), pages(range.end).min(region.page_count()));
+        if first < end {
+            region.discard_pages(first, end - first);
+        }
+    }
 }
 
 /// A block of so many bytes; `alignment` is a power of two. `None`: there is no memory.

@@ -18,6 +18,7 @@ mod descriptors;
 mod fork;
 mod malloc;
 mod mappings;
+mod mlock;
 mod mmap;
 mod options;
 mod own_memory;

@@ -137,7 +137,11 @@ fn shared_bytes() -> usize {
 }
 
 fn new_region(bytes: usize) -> Option<Arc<Region>> {
-    Some(Arc::new(pager()?.allocate(bytes as u64, ITEM_BYTES).ok()?))
+    new_region_at(bytes, None)
+}
+
+fn new_region_at(bytes: usize, address: Option<usize>) -> Option<Arc<Region>> {
+    Some(Arc::new(pager()?.allocate_at(bytes as u64, ITEM_BYTES, address).ok()?))
 }
 
 /// A new mapping of zeros. `None`: there is no room.
@@ -171,8 +175,17 @@ pub fn is_mapped(range: &Range<usize>) -> bool {
     found.iter().map(|(part, _)| part.len()).sum::<usize>() == range.len()
 }
 
-/// Maps a range of addresses anew, with zeros, whatever of it is mapped. `false`: not all of it is ours.
+/// Maps a range of addresses anew, with zeros, whatever of it is mapped. `false`: that cannot be.
 pub fn map_at(range: &Range<usize>) -> bool {
+    if map_over(range) {
+        return true;
+    }
+    let region = new_region_at(range.len(), Some(range.start));
+    region.map(|region| add(region, range.len())).is_some()
+}
+
+/// The same where all of it is in regions that are there.
+fn map_over(range: &Range<usize>) -> bool {
     let mut mappings = mappings();
     let pieces = parts_in(&mappings.pieces, range);
     let rooms = parts_in(&mappings.rooms, range);

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use zpager_core::page::PAGE_BYTES;
 
+use crate::blocks;
 use crate::fork;
 use crate::mappings;
+use crate::mlock;
 use crate::start::{in_window, is_managed_size, is_ready};
 
 const READ_WRITE: c_int = libc::PROT_READ | libc::PROT_WRITE;
@@ -27,18 +29,25 @@ const FLAGS_LEFT_ALONE: c_int = libc::MAP_FIXED
 /// Some managed memory may have another protection than what is new should have.
 static IS_ANY_PROTECTED: AtomicBool = AtomicBool::new(false);
 
+/// Whether it may.
+pub fn is_any_protected() -> bool {
+    IS_ANY_PROTECTED.load(Ordering::Relaxed)
+}
+
 fn fail(error: c_int) -> *mut c_void {
     // SAFETY: this thread's own.
     unsafe { *libc::__errno_location() = error };
     libc::MAP_FAILED
 }
 
-fn refuse(error: c_int) -> c_int {
+/// What a call returns that cannot be done.
+pub fn refuse(error: c_int) -> c_int {
     fail(error);
     -1
 }
 
-fn pages_of(address: *const c_void, bytes: usize) -> Range<usize> {
+/// The pages of a range as a call has it.
+pub fn pages_of(address: *const c_void, bytes: usize) -> Range<usize> {
     let start = address as usize;
     start..start.saturating_add(bytes).checked_next_multiple_of(PAGE_BYTES).unwrap_or(usize::MAX)
 }
@@ -143,7 +152,7 @@ unsafe fn protect(range: &Range<usize>, protection: c_int) {
     if protection != READ_WRITE {
         IS_ANY_PROTECTED.store(true, Ordering::Relaxed);
     }
-    if IS_ANY_PROTECTED.load(Ordering::Relaxed) {
+    if is_any_protected() {
         // SAFETY: the caller's.
         unsafe { libc::syscall(libc::SYS_mprotect, range.start, range.len(), protection) };
     }
@@ -172,7 +181,7 @@ unsafe extern "C" fn mprotect(address: *mut c_void, bytes: usize, protection: c_
 }
 
 /// Does something to the parts of a range that are not in the window, in one call each; the first error.
-fn outside(range: &Range<usize>, call: impl Fn(usize, usize) -> c_long) -> c_int {
+pub fn outside(range: &Range<usize>, call: impl Fn(usize, usize) -> c_long) -> c_int {
     let inside = in_window(range).unwrap_or(range.end..range.end);
     let parts = [range.start..inside.start, inside.end..range.end];
     let results = parts.iter().filter(|part| !part.is_empty()).map(|part| call(part.start, part.len()));
@@ -201,6 +210,7 @@ unsafe extern "C" fn munmap(address: *mut c_void, bytes: usize) -> c_int {
 fn unmap(range: &Range<usize>) {
     // SAFETY: nobody uses it any more.
     unsafe { protect(range, READ_WRITE) };
+    mlock::forget(range);
     mappings::unmap(range);
 }
 
@@ -216,7 +226,10 @@ unsafe extern "C" fn madvise(address: *mut c_void, bytes: usize, advice: c_int) 
     }
     match advice {
         // MADV_FREE allows zeros at any time.
-        libc::MADV_DONTNEED | libc::MADV_FREE => mappings::discard(&inside),
+        libc::MADV_DONTNEED | libc::MADV_FREE => {
+            mappings::discard(&inside);
+            blocks::discard(&inside);
+        }
         libc::MADV_WILLNEED | libc::MADV_POPULATE_READ | libc::MADV_POPULATE_WRITE => {
             mappings::fault_in(&inside);
         }
@@ -263,7 +276,9 @@ unsafe extern "C" fn mremap(
     let may_move = flags & libc::MREMAP_MAYMOVE != 0;
     let is_aligned = old.start.is_multiple_of(PAGE_BYTES) && target.start.is_multiple_of(PAGE_BYTES);
     let is_bad = bytes == 0 || old.is_empty() || (is_fixed && (!may_move || !is_aligned));
-    if is_bad || !old.start.is_multiple_of(PAGE_BYTES) || flags & libc::MREMAP_DONTUNMAP != 0 {
+    let keeps = flags & libc::MREMAP_DONTUNMAP != 0;
+    let is_bad = is_bad || (keeps && (!may_move || bytes != old.len()));
+    if is_bad || !old.start.is_multiple_of(PAGE_BYTES) {
         return fail(libc::EINVAL);
     }
     if in_window(&old).is_some() && !mappings::is_mapped(&old) {
@@ -280,15 +295,15 @@ unsafe extern "C" fn mremap(
         };
         if mapped != libc::MAP_FAILED {
             // SAFETY: the caller's; both are mapped.
-            unsafe { move_contents(&old, &target) };
+            unsafe { move_contents(&old, &target, keeps) };
         }
         return mapped;
     }
-    if bytes <= old.len() {
+    if bytes <= old.len() && !keeps {
         unmap(&(old.start + bytes..old.end));
         return address;
     }
-    if mappings::extend(&old, bytes) {
+    if !keeps && mappings::extend(&old, bytes) {
         return address;
     }
     if !may_move {
@@ -296,16 +311,16 @@ unsafe extern "C" fn mremap(
     }
     let Some(start) = mappings::map(bytes) else { return fail(libc::ENOMEM) };
     // SAFETY: the caller's; both are mapped.
-    unsafe { move_contents(&old, &(start..start + bytes)) };
+    unsafe { move_contents(&old, &(start..start + bytes), keeps) };
     start as *mut c_void
 }
 
-/// Moves what is mapped somewhere to other addresses, as much as there is room for, and unmaps it where it
-/// was.
+/// Moves what is mapped somewhere to other addresses, as much as there is room for; where it was, it is
+/// unmapped, or zeros if the mapping is kept.
 ///
 /// # Safety
 /// Both are mapped, the new one can be written, and the program gives up the old one.
-unsafe fn move_contents(from: &Range<usize>, to: &Range<usize>) {
+unsafe fn move_contents(from: &Range<usize>, to: &Range<usize>, keeps: bool) {
     // What was copied goes at once, so that a large mapping does not have to be in RAM twice.
     const STEP_BYTES: usize = 4 << 20;
     let moved = from.len().min(to.len());
@@ -315,7 +330,11 @@ unsafe fn move_contents(from: &Range<usize>, to: &Range<usize>) {
         unsafe {
             let target = (to.start + offset) as *mut u8;
             target.copy_from_nonoverlapping(part.start as *const u8, part.len());
-            munmap(part.start as *mut c_void, part.len());
+            if keeps {
+                madvise(part.start as *mut c_void, part.len(), libc::MADV_DONTNEED);
+            } else {
+                munmap(part.start as *mut c_void, part.len());
+            }
         }
     }
     if moved < from.len() {

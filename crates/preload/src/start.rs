@@ -63,6 +63,11 @@ pub fn is_managed_size(bytes: usize) -> bool {
     bytes >= MANAGED_BYTES_MIN.load(Ordering::Acquire)
 }
 
+/// Whether this process is to be under zpager.
+pub fn is_wanted() -> bool {
+    WANTED.get().is_some()
+}
+
 /// Whether there is a pager; there may be after this.
 pub fn is_ready() -> bool {
     pager().is_some()

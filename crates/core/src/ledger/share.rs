@@ -28,8 +28,9 @@ pub struct Share {
     epoch_us: u64,
     /// The count of changes at the last refusal, and when that was.
     refused: Option<(u32, u64)>,
-    /// What the floor was last set for: pages of all regions, slots that were lost, frames that are not managed.
-    floor_for: [u32; 3],
+    /// What the floor was last set for: pages of all regions, slots that were lost, frames that are not managed,
+    /// locked pages.
+    floor_for: [u32; 4],
     /// Somebody was pressed, and has to be woken.
     calls: bool,
     dealings: Dealings,
@@ -217,8 +218,9 @@ impl Core {
         }
     }
 
-    fn floor_for(&self) -> [u32; 3] {
-        [self.regions.page_count(), self.swap_map.retired(), self.budget.used(Use::Unmanaged)]
+    fn floor_for(&self) -> [u32; 4] {
+        let unmanaged = self.budget.used(Use::Unmanaged);
+        [self.regions.page_count(), self.swap_map.retired(), unmanaged, self.locked.length()]
     }
 
     fn chunk_frames(&self) -> u32 {
