@@ -18,7 +18,7 @@ from test_run import SECONDS, ZPAGER
 
 pytestmark = pytest.mark.userfaultfd
 
-RAM_MIB = 64
+RAM_MIB = 96
 RAM = f"--ram={RAM_MIB}MiB", "--swap=512MiB"
 
 # Pages that hold their number and a version, every fourth of them noise.
@@ -173,18 +173,16 @@ if __name__ == '__main__':
 
 @pytest.mark.parametrize("code", [SUBPROCESSES, SPAWN], ids=["subprocess", "spawn"])
 def test_all_together_stay_within_ram(code: str, worker: Path) -> None:
-    own = Run(worker.parent, code, "0")
-    own.end()
     run = Run(worker.parent, code, "70")
     report = run.end()
     assert run.output.split() == [str((70 << 8) + 8000)] * 3
-    assert run.most_bytes <= RAM_MIB * MIB * 1.05 + own.most_bytes, "what they have beside managed memory"
+    assert run.most_bytes <= RAM_MIB * MIB * 1.05
     assert run.most_bytes > RAM_MIB * MIB * 0.8, "the measure sees it"
     assert RAM_MIB * MIB * 0.9 < report["tree_most_bytes"] <= RAM_MIB * MIB
     assert report["total"]["ram_refusals"] > 0
     assert report["total"]["lost_pages"] == 0
     assert report["tree_processes"] >= 4
-    assert f"of 64 MiB RAM in {report['tree_processes']} processes" in run.errors
+    assert f"of {RAM_MIB} MiB RAM in {report['tree_processes']} processes" in run.errors
 
 
 SLEEPER = """
@@ -256,9 +254,9 @@ def test_the_share_of_a_process_that_is_gone_is_free(how: str, worker: Path) -> 
     other = int(run.output)
     [used_most] = [one["used_most_bytes"] for one in report["processes"] if one["process"] == other]
     if how == "stop":
-        assert used_most < 30 * MIB, "nobody can take what a stopped process has, and nobody waits for it"
+        assert used_most < 55 * MIB, "nobody can take what a stopped process has, and nobody waits for it"
     else:
-        assert used_most > 45 * MIB
+        assert used_most > 70 * MIB
 
 
 def test_too_little_ram_for_so_many_processes_is_told(worker: Path) -> None:
@@ -309,10 +307,8 @@ memory.check()
 for child in children:
     assert os.waitpid(child, 0)[1] == 0
 """
-    own = Run(worker.parent, code, "0")
-    own.end()
     run = Run(worker.parent, code, "60")
     report = run.end()
     assert report["tree_most_bytes"] > RAM_MIB * MIB
     later = max(run.samples[len(run.samples) * 2 // 3 :])
-    assert later <= RAM_MIB * MIB * 1.05 + own.most_bytes
+    assert later <= RAM_MIB * MIB * 1.05

@@ -327,7 +327,7 @@ impl Pager {
                     *tell.0.lock().expect("no panic under the lock") = Some(answer);
                     tell.1.notify_one();
                 };
-                match ledger.map(|ledger| shared.join(ledger, arrival)).transpose() {
+                match ledger.map(|ledger| shared.join(ledger, arrival, is_of_process)).transpose() {
                     // Its entry lives as long as this thread.
                     Ok(_life) => {
                         answer(Ok(()));
@@ -590,7 +590,7 @@ impl Pager {
     pub fn count_unmanaged(&self) -> u64 {
         let Some(process) = ProcessMemory::now() else { return 0 };
         let _blocked = SignalsBlocked::new();
-        let owed = self.shared.count_unmanaged(process);
+        let owed = self.shared.count_unmanaged(process, self.shared.lock().core.processes());
         if owed > 0 {
             // Who asks for much makes the room for it.
             self.shared.reclaim(Demand::Frames(owed));
@@ -806,12 +806,16 @@ impl Shared {
     }
 
     /// Enters the ledger, on kswapd's thread.
-    fn join(&self, ledger: &'static Ledger, arrival: Arrival) -> Result<Life, Error> {
+    fn join(&self, ledger: &'static Ledger, arrival: Arrival, is_of_process: bool) -> Result<Life, Error> {
         let no_ledger = |error| Error::Device("the ledger of all processes under zpager".into(), error);
         let life = Life::begin(ledger).map_err(no_ledger)?;
         let place = life.place().ok_or_else(|| {
             Error::Configuration("there are too many processes at a time for one ledger".into())
         })?;
+        if is_of_process && let Some(process) = ProcessMemory::now() {
+            // It has these already, and needs the more for them.
+            self.count_unmanaged(process, ledger.live().count() as u32);
+        }
         let began = Instant::now();
         loop {
             let now_us = self.now_us();
@@ -935,12 +939,12 @@ impl Shared {
     }
 
     /// How many frames have to be made free for what is not managed.
-    fn count_unmanaged(&self, process: ProcessMemory) -> u32 {
+    fn count_unmanaged(&self, process: ProcessMemory, processes: u32) -> u32 {
         let now_us = self.now_us();
         let mut state = self.lock();
         state.counted_us = now_us;
         // Processes of a tree mostly have the same files: each counts a part of them.
-        let of_files = process.of_files / state.core.processes();
+        let of_files = process.of_files / processes.max(1);
         state.core.count_unmanaged(process.resident.saturating_sub(process.of_files) + of_files);
         state.core.frames_owed()
     }
@@ -952,7 +956,7 @@ impl Shared {
             let seen = alarm.load(Ordering::SeqCst);
             let is_due = is_of_process && self.now_us() > self.lock().counted_us + COUNT_EVERY_US;
             if is_due && let Some(process) = ProcessMemory::now() {
-                self.count_unmanaged(process);
+                self.count_unmanaged(process, self.lock().core.processes());
             }
             self.drive(&mut kswapd);
             let mut state = self.lock();
