@@ -86,10 +86,10 @@ class Pager:
       compressed; `"writeback"`: their pages are decompressed and written at once, as by zswap; `"unuse"`:
       they are decompressed into the swap cache and written from there, as in the RFC; `"none"`: not at all,
       newer pages go to the swap file, as in zcache before the RFC. For comparison.
-    - `faults`: how faults are served. `"signal"`: by the thread that touches a page; for system calls into its
-      memory the pager wraps the C library's functions in all loaded libraries. `"thread"`: by a thread of
-      the pager's, slower, but also for system calls that can't be wrapped (io_uring and direct system calls on
-      this memory). `"auto"`: the first that works.
+    - `faults`: how faults are served. `"signal"`: by the thread that touches a page; for system calls into
+      evicted pages the first pager wraps the C library's functions in all loaded libraries. `"thread"`: by a
+      thread of the pager's, slower, but also for what cannot be wrapped (io_uring, and system calls made
+      without the C library). `"auto"`: the first that works.
     - `swap_dir`: a directory on a disk. Default: `$ZPAGER_SWAP_DIR`, else `/var/tmp` or the next best.
       A link of another user's is refused.
     - `encrypt`: whether the swap file is encrypted, with a key that never leaves RAM.
@@ -161,8 +161,9 @@ class Pager:
         self._process = os.getpid()
         self._engine = Engine(**asdict(options))
         self._choices = (
-            f"codec={codec}, pool={pool}, policy={policy}, eviction={eviction}, faults={self._engine.faults}, "
-            f"shuffle={shuffle}, readahead_pages={readahead_pages}, encrypt={encrypt}, io={self._engine.io}"
+            f"codec={codec}, pool={pool}, policy={policy}, eviction={eviction}, "
+            f"faults={self._engine.faults}, shuffle={shuffle}, readahead_pages={readahead_pages}, "
+            f"encrypt={encrypt}, io={self._engine.io}"
         )
 
     # Arrays and buffers.

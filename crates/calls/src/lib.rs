@@ -18,20 +18,20 @@
 #[macro_use]
 mod own;
 
-pub mod copies;
+mod copies;
 #[macro_use]
 pub mod list;
 mod objects;
 pub mod original;
 pub mod patch;
-pub mod retry;
+mod retry;
 pub mod signals;
 pub mod sockets;
 pub mod spawn;
 pub mod stacks;
 pub mod stdio;
 pub mod system_call;
-pub mod touch;
+mod touch;
 pub mod transfer;
 pub mod waiting;
 pub mod wrappers;

@@ -433,7 +433,7 @@ macro_rules! for_each_own_call {
             stacks {
                 sigaltstack(new: *const stack_t, old: *mut stack_t) -> c_int;
                 pthread_create(
-                    thread: *mut c_void, attributes: *const c_void, body: Body, argument: *mut c_void
+                    thread: *mut pthread_t, attributes: *const pthread_attr_t, body: Body, argument: *mut c_void
                 ) -> c_int;
             }
             waiting {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use zpager_core::page::PAGE_BYTES;
+use zpager_linux::system_call;
 
 /// One loaded object, as the loader describes it while it is asked.
 pub struct Object<'a> {
@@ -68,8 +69,7 @@ impl Object<'_> {
         // SAFETY: a word of a writable segment, aligned; others may read it at the same time, and find one
         // pointer or the other. Its page gets back the protection that the loader gives it.
         unsafe {
-            let protect =
-                |protection: c_int| libc::syscall(libc::SYS_mprotect, page, PAGE_BYTES, protection) == 0;
+            let protect = |protection: c_int| system_call::protect(page, PAGE_BYTES, protection).is_ok();
             if is_protected && !protect(libc::PROT_READ | libc::PROT_WRITE) {
                 return false;
             }

@@ -1,11 +1,12 @@
 //! Calling the original until it succeeds, or fails for a reason of its own.
 
-use zpager_linux::signal_mode::faults_served;
-
 use crate::touch::Pages;
 
-/// A page may be taken again between the touch and the call. So often in a row it is not.
+/// A page may be taken again between the touch and the call, or not be there just while it is being moved. So
+/// often in a row that does not happen.
 const ATTEMPTS: usize = 1000;
+/// After so many it may take somebody who does not get to run.
+const ATTEMPTS_IN_A_ROW: usize = 10;
 
 /// What a wrapped function returns.
 pub trait Outcome: Copy {
@@ -66,7 +67,7 @@ pub fn missing<R: Outcome>() -> R {
     R::FAILED
 }
 
-/// Brings in what a call uses, calls, and does it again after an EFAULT, unless no page was missing.
+/// Brings in what a call uses, calls, and does it again after an EFAULT if any of that is managed.
 pub fn retry<R: Outcome>(bring_in: impl Fn(&mut Pages), call: impl FnMut() -> R) -> R {
     retry_if(bring_in, call, |result| result.has_failed() && errno() == libc::EFAULT)
 }
@@ -78,25 +79,22 @@ pub fn retry_if<R: Copy>(
     has_faulted: impl Fn(R) -> bool,
 ) -> R {
     let mut pages = Pages::default();
-    let mut before = faults_served();
     bring_in(&mut pages);
     if !pages.is_managed() {
         return call();
     }
     let errno_before = errno();
-    for _ in 0..ATTEMPTS {
+    for attempt in 1..ATTEMPTS {
         let result = call();
         if !has_faulted(result) {
             return result;
         }
+        set_errno(errno_before);
+        if attempt > ATTEMPTS_IN_A_ROW {
+            std::thread::yield_now();
+        }
         pages.is_again();
         bring_in(&mut pages);
-        let served = faults_served();
-        if served == before {
-            return result;
-        }
-        before = served;
-        set_errno(errno_before);
     }
     call()
 }

@@ -267,7 +267,7 @@ pub unsafe extern "C" fn pthread_sigmask(how: c_int, new: *const u64, old: *mut 
 ///
 /// # Safety
 /// It is a set, or null.
-pub unsafe fn with_mask<R>(mask: *const u64, call: impl FnOnce(*const u64) -> R) -> R {
+pub(crate) unsafe fn with_mask<R>(mask: *const u64, call: impl FnOnce(*const u64) -> R) -> R {
     if mask.is_null() || !is_kept() {
         return call(mask);
     }

@@ -2,6 +2,8 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
+use zpager_linux::system_call;
+
 use crate::copies::with_copy;
 use crate::retry::{missing, retry_if};
 use crate::touch::{Pages, is_managed};
@@ -25,7 +27,6 @@ originals! {
 }
 
 /// What the child has found missing is the parent's result, and no `errno`.
-#[expect(clippy::too_many_arguments, reason = "the C library's function has six")]
 unsafe fn spawn(
     original: Spawn,
     process: *mut c_int,
@@ -36,18 +37,20 @@ unsafe fn spawn(
     environment: *const *const c_char,
 ) -> c_int {
     let bring_in = |pages: &mut Pages| {
-        pages.string(path);
         pages.strings(arguments);
         pages.strings(environment);
     };
+    // The child looks at the path itself, and has no handler for that.
     // SAFETY: the caller's.
     unsafe {
-        with_copy(process, |process| {
-            retry_if(
-                bring_in,
-                || original(process, path, actions, attributes, arguments, environment),
-                |error| error == libc::EFAULT,
-            )
+        with_string(path, |path| {
+            with_copy(process, |process| {
+                retry_if(
+                    bring_in,
+                    || original(process, path, actions, attributes, arguments, environment),
+                    |error| error == libc::EFAULT,
+                )
+            })
         })
     }
 }
@@ -89,17 +92,12 @@ unsafe fn with_string<R>(string: *const c_char, call: impl FnOnce(*const c_char)
     // the kernel takes.
     unsafe {
         let bytes = libc::strlen(string) + 1;
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        let copy = libc::syscall(libc::SYS_mmap, 0, bytes, protection, flags, -1, 0);
-        if copy == -1 {
+        let Ok(copy) = system_call::map(0, bytes, libc::PROT_READ | libc::PROT_WRITE, 0) else {
             return call(string);
-        }
+        };
         (copy as *mut c_char).copy_from(string, bytes);
         let result = call(copy as *const c_char);
-        let error = crate::retry::errno();
-        libc::syscall(libc::SYS_munmap, copy, bytes);
-        crate::retry::set_errno(error);
+        let _ = system_call::unmap(copy, bytes);
         result
     }
 }

@@ -4,6 +4,9 @@
 //! Each thread gets one of ours. The program may have its own instead, where that is large enough for our handler on
 //! top of its own, and is not managed; else ours stays, and is at least as large. The program is told what
 //! it has set.
+//!
+//! A thread that is to run on managed memory does not: the kernel and the C library keep words of theirs on its stack,
+//! which the kernel could not write. It gets a stack of the C library's, as large.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -11,19 +14,21 @@ use std::mem::zeroed;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use libc::stack_t;
+use libc::{pthread_attr_t, pthread_t, stack_t};
 use zpager_core::page::PAGE_BYTES;
+use zpager_linux::system_call;
 
 use crate::copies::with_copy;
 use crate::retry::{missing, set_errno};
 use crate::touch::is_managed;
 
-/// What our handler needs at most, with as much again for the program's.
-const STACK_BYTES_MIN: usize = 128 << 10;
+/// Our handler was seen to take 14 KiB of it, with either codec, of which the kernel's record of the processor's
+/// registers is a part: more than `SIGSTKSZ`, which most programs use. The rest is for the program's handlers.
+const STACK_BYTES_MIN: usize = 64 << 10;
 
 type Alternate = unsafe extern "C" fn(*const stack_t, *mut stack_t) -> c_int;
 type Body = extern "C" fn(*mut c_void) -> *mut c_void;
-type Create = unsafe extern "C" fn(*mut c_void, *const c_void, Body, *mut c_void) -> c_int;
+type Create = unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Body, *mut c_void) -> c_int;
 
 originals! {
     sigaltstack: Alternate;
@@ -64,7 +69,7 @@ unsafe extern "C" fn take_back(_: *mut c_void) {
         // SAFETY: no handler runs on it, since this does; then nobody uses it.
         unsafe {
             if original(&DISABLED, ptr::null_mut()) == 0 {
-                libc::syscall(libc::SYS_munmap, start, bytes);
+                let _ = system_call::unmap(start, bytes);
             }
         }
     }
@@ -81,13 +86,10 @@ fn use_ours(bytes: usize) {
         if length < bytes + PAGE_BYTES {
             length = bytes.next_multiple_of(PAGE_BYTES) + PAGE_BYTES;
             let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
-            let mapped = libc::syscall(libc::SYS_mmap, 0, length, protection, flags, -1, 0);
-            if mapped == -1 {
-                return;
-            }
-            start = mapped as usize;
-            libc::syscall(libc::SYS_mprotect, start, PAGE_BYTES, libc::PROT_NONE);
+            let flags = libc::MAP_NORESERVE | libc::MAP_STACK;
+            let Ok(mapped) = system_call::map(0, length, protection, flags) else { return };
+            start = mapped;
+            let _ = system_call::protect(start, PAGE_BYTES, libc::PROT_NONE);
         }
         let ours =
             stack_t { ss_sp: (start + PAGE_BYTES) as *mut c_void, ss_flags: 0, ss_size: length - PAGE_BYTES };
@@ -96,7 +98,7 @@ fn use_ours(bytes: usize) {
         }
         let (old_start, old_length) = OURS.replace((start, length));
         if old_start != start && old_length > 0 {
-            libc::syscall(libc::SYS_munmap, old_start, old_length);
+            let _ = system_call::unmap(old_start, old_length);
         }
         libc::pthread_setspecific(KEY.load(Ordering::Relaxed), start as *const c_void);
     }
@@ -169,8 +171,8 @@ extern "C" fn begin(start: *mut c_void) -> *mut c_void {
 /// # Safety
 /// As there.
 pub unsafe extern "C" fn pthread_create(
-    thread: *mut c_void,
-    attributes: *const c_void,
+    thread: *mut pthread_t,
+    attributes: *const pthread_attr_t,
     body: Body,
     argument: *mut c_void,
 ) -> c_int {
@@ -181,10 +183,65 @@ pub unsafe extern "C" fn pthread_create(
             return original(thread, attributes, body, argument);
         }
         let start = Box::into_raw(Box::new(Start { body, argument }));
-        let error = original(thread, attributes, begin, start.cast());
+        let create =
+            |attributes| with_copy(thread, |thread| original(thread, attributes, begin, start.cast()));
+        let error = match elsewhere(attributes) {
+            Some(mut other) => {
+                let error = create(&other);
+                libc::pthread_attr_destroy(&mut other);
+                error
+            }
+            None => create(attributes),
+        };
         if error != 0 {
             drop(Box::from_raw(start));
         }
         error
+    }
+}
+
+/// The same attributes without a stack, but of its size, where that is managed.
+///
+/// # Safety
+/// Null, or attributes.
+unsafe fn elsewhere(attributes: *const pthread_attr_t) -> Option<pthread_attr_t> {
+    unsafe extern "C" {
+        fn pthread_attr_getdetachstate(attributes: *const pthread_attr_t, state: *mut c_int) -> c_int;
+        fn pthread_attr_getscope(attributes: *const pthread_attr_t, scope: *mut c_int) -> c_int;
+        fn pthread_attr_setscope(attributes: *mut pthread_attr_t, scope: c_int) -> c_int;
+    }
+    if attributes.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's; what is got from the old ones is what the new ones are given.
+    unsafe {
+        let (mut start, mut bytes) = (ptr::null_mut(), 0);
+        if libc::pthread_attr_getstack(attributes, &mut start, &mut bytes) != 0 || !is_managed(start, bytes) {
+            return None;
+        }
+        let mut other: pthread_attr_t = zeroed();
+        if libc::pthread_attr_init(&mut other) != 0 {
+            return None;
+        }
+        let mut number = 0;
+        libc::pthread_attr_setstacksize(&mut other, bytes);
+        pthread_attr_getdetachstate(attributes, &mut number);
+        libc::pthread_attr_setdetachstate(&mut other, number);
+        libc::pthread_attr_getinheritsched(attributes, &mut number);
+        libc::pthread_attr_setinheritsched(&mut other, number);
+        libc::pthread_attr_getschedpolicy(attributes, &mut number);
+        libc::pthread_attr_setschedpolicy(&mut other, number);
+        pthread_attr_getscope(attributes, &mut number);
+        pthread_attr_setscope(&mut other, number);
+        let mut priority: libc::sched_param = zeroed();
+        libc::pthread_attr_getschedparam(attributes, &mut priority);
+        libc::pthread_attr_setschedparam(&mut other, &priority);
+        let mut processors: libc::cpu_set_t = zeroed();
+        let set_bytes = size_of_val(&processors);
+        // It fails where none were chosen for the whole machine's number.
+        if libc::pthread_attr_getaffinity_np(attributes, set_bytes, &mut processors) == 0 {
+            libc::pthread_attr_setaffinity_np(&mut other, set_bytes, &processors);
+        }
+        Some(other)
     }
 }

@@ -1,8 +1,9 @@
 //! `syscall`: which of its arguments are pointers only the kernel knows.
 
-use std::ffi::{c_int, c_long};
+use std::ffi::{c_int, c_long, c_void};
 
-use crate::retry::{errno, missing, retry_if};
+use crate::retry::{errno, missing, retry_if, set_errno};
+use crate::touch::is_managed;
 
 type SystemCall = unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_long, c_long) -> c_long;
 
@@ -30,11 +31,12 @@ pub unsafe extern "C" fn syscall(
     let has_faulted = |result: c_long| result == -1 && errno() == libc::EFAULT as c_int;
     let errno_before = errno();
     let result = call();
-    if !has_faulted(result) {
+    let arguments = [first, second, third, fourth, fifth, sixth];
+    let is_pointer = |argument: &c_long| is_managed(*argument as *const c_void, 1);
+    if !has_faulted(result) || !arguments.iter().any(is_pointer) {
         return result;
     }
-    let arguments = [first, second, third, fourth, fifth, sixth];
-    crate::retry::set_errno(errno_before);
+    set_errno(errno_before);
     retry_if(
         |pages| arguments.iter().for_each(|argument| pages.structure(*argument as *mut _)),
         call,

@@ -126,7 +126,7 @@ impl Pages {
             let message = unsafe { &(*place).msg_hdr };
             let parts = [
                 (message.msg_name, message.msg_namelen as usize),
-                (message.msg_control, message.msg_controllen as usize),
+                (message.msg_control, message.msg_controllen),
             ];
             self.read(message.msg_iov.cast(), message.msg_iovlen * size_of::<libc::iovec>());
             for (start, bytes) in parts {

@@ -8,6 +8,7 @@
 //! - A message (a datagram) is one call. One that is received goes through a mapping of its own, since the kernel
 //!   drops what it could not deliver.
 
+use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_uint, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use libc::iovec;
 use zpager_core::page::PAGE_BYTES;
 use zpager_linux::signal_mode::faults_served;
+use zpager_linux::system_call;
 
 use crate::retry::{errno, missing, retry, set_errno};
 use crate::touch::{Pages, is_managed, is_vector_managed};
@@ -37,7 +39,7 @@ pub fn limit_chunks(ram_bytes: u64) {
 
 /// Who fills what.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// The kernel fills the program's memory.
     In,
     /// It reads there.
@@ -46,7 +48,7 @@ pub enum Direction {
 
 /// How a file behaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// It gives as much as is asked for, but at its end.
     Whole,
     /// It gives what it has.
@@ -59,7 +61,7 @@ pub enum Kind {
 
 impl Kind {
     /// Of a descriptor.
-    pub fn of(file: c_int) -> Kind {
+    pub(crate) fn of(file: c_int) -> Kind {
         const MEMORY_DEVICES: c_uint = 1;
         let mut status = MaybeUninit::<libc::stat>::zeroed();
         // SAFETY: zeros are a valid `stat`, which the call fills.
@@ -94,7 +96,7 @@ struct Bounce([MaybeUninit<u8>; PAGE_BYTES]);
 
 /// Reads or writes by calls with a few parts each, of which not all are in the first. `of_file`: how it behaves.
 /// `wants_all`: a stream is to be read until all is there. `call` gets the parts, and how many bytes are done.
-pub fn transfer(
+pub(crate) fn transfer(
     direction: Direction,
     of_file: impl FnOnce() -> Kind,
     wants_all: bool,
@@ -118,9 +120,13 @@ pub fn transfer(
     let mut rest = parts;
     let mut done = 0;
     loop {
-        let (result, asked, before) = with_chunk(rest, chunk_bytes, |chunk, asked| {
-            let before = faults_served();
-            (brought_in(direction, chunk, |chunk| call(chunk, done)), asked, before)
+        let before = Cell::new(0);
+        let (result, asked) = with_chunk(rest, chunk_bytes, |chunk, asked| {
+            let result = brought_in(direction, chunk, |chunk| {
+                before.set(faults_served());
+                call(chunk, done)
+            });
+            (result, asked)
         });
         if result <= 0 {
             if done == 0 {
@@ -131,22 +137,24 @@ pub fn transfer(
         }
         done += result as usize;
         rest = advance(rest, result as usize);
+        if done == total || !goes_on {
+            return done as isize;
+        }
+        // The kernel stops early also where a page is missing. A file tells at the next call what it was; but
+        // a write to a stream that a signal has interrupted is not to go on.
         let is_short = (result as usize) < asked;
-        if done == total || !goes_on || (is_short && !wants_all && !has_lost_a_page(direction, rest, before))
-        {
+        if is_short && kind != Kind::Whole && !wants_all && !was_missing(direction, rest, before.get()) {
             return done as isize;
         }
     }
 }
 
-/// Whether a page may have been missing, which makes the kernel stop early.
-fn has_lost_a_page(direction: Direction, rest: &[iovec], before: u64) -> bool {
-    let next: Vec1 = [iovec { iov_len: rest[0].iov_len.min(1), ..rest[0] }];
+/// Whether the next page is missing, or one has been since `before` faults were served.
+fn was_missing(direction: Direction, rest: &[iovec], before: u64) -> bool {
+    let next = [iovec { iov_len: rest[0].iov_len.min(1), ..rest[0] }];
     Pages::default().vector(&next, direction == Direction::In);
     faults_served() != before
 }
-
-type Vec1 = [iovec; 1];
 
 /// Calls with pages in place, as often as that takes.
 fn brought_in(
@@ -154,7 +162,7 @@ fn brought_in(
     parts: &mut [iovec],
     mut call: impl FnMut(&mut [iovec]) -> isize,
 ) -> isize {
-    let parts = std::cell::RefCell::new(parts);
+    let parts = RefCell::new(parts);
     retry(|pages| pages.vector(&parts.borrow(), direction == Direction::In), || call(&mut parts.borrow_mut()))
 }
 
@@ -246,18 +254,17 @@ fn through_mapping(
     call: impl FnMut(&mut [iovec], usize) -> isize,
 ) -> isize {
     let bytes = total.min(CHUNK_BYTES_MAX);
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: a new mapping at an address of the kernel's choice, past a function that may be the pager's.
-    let buffer = unsafe { libc::syscall(libc::SYS_mmap, 0, bytes, protection, flags, -1, 0) };
-    if buffer == -1 {
-        return -1;
-    }
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let buffer = match unsafe { system_call::map(0, bytes, libc::PROT_READ | libc::PROT_WRITE, 0) } {
+        Ok(buffer) => buffer,
+        Err(error) => {
+            set_errno(error.raw_os_error().unwrap_or(libc::ENOMEM));
+            return -1;
+        }
+    };
     let result = through(Direction::In, parts, buffer as *mut u8, bytes, call);
-    let error = errno();
     // SAFETY: mapped above, and nobody else's.
-    unsafe { libc::syscall(libc::SYS_munmap, buffer, bytes) };
-    set_errno(error);
+    let _ = unsafe { system_call::unmap(buffer, bytes) };
     result
 }
 
@@ -286,7 +293,7 @@ fn one(
 ///
 /// # Safety
 /// The program says that there are so many parts.
-pub unsafe fn with_parts<R>(
+pub(crate) unsafe fn with_parts<R>(
     vector: *const iovec,
     count: usize,
     plain: impl FnOnce() -> R,

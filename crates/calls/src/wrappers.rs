@@ -47,9 +47,9 @@ macro_rules! define {
             #[expect(clippy::allow_attributes, reason = "some have pointers, some have not")]
             #[allow(unused_unsafe, unused_mut, reason = "most have nothing to copy")]
             pub unsafe extern "C" fn $name($($argument: $type),*) -> $return {
+                type Function = unsafe extern "C" fn($($type),*) -> $return;
                 // SAFETY: it is of that type in the C library.
-                let original: Option<unsafe extern "C" fn($($type),*) -> $return> =
-                    unsafe { originals::$name.function() };
+                let original = unsafe { originals::$name.function::<Option<Function>>() };
                 let Some(original) = original else { return $crate::retry::missing() };
                 nested_copies!(
                     [$($copied),*],

@@ -9,6 +9,7 @@
 compile_error!("zpager needs Linux");
 
 pub mod pager;
+mod process_memory;
 
 mod fork;
 mod handler_thread;
@@ -22,7 +23,7 @@ pub mod signal_mode;
 pub mod signals;
 pub mod spawn;
 mod stop;
-mod system_call;
+pub mod system_call;
 
 pub mod descriptors;
 pub mod device_io;

@@ -7,6 +7,7 @@
 //! handler by its mask.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,6 +50,7 @@ use crate::keeper;
 use crate::ledger::{self, Life};
 use crate::memory::ManagedMemory;
 use crate::of_process::OfProcess;
+use crate::process_memory::ProcessMemory;
 use crate::signal_mode;
 use crate::signals::SignalsBlocked;
 use crate::spawn::{Thread, spawn};
@@ -68,6 +70,10 @@ const THREAD_BYTES: usize = 128 << 10;
 /// long, and to be woken takes longer.
 const LOOKS: usize = 64;
 const PAUSES_PER_LOOK: usize = 8;
+/// How often an allocation looks for frames for its tables.
+const ATTEMPTS: u32 = 16;
+/// How often kswapd counts what is not managed, at most.
+const COUNT_EVERY_US: u64 = 10_000;
 /// How long somebody waits who missed the word that he waited for.
 const WAIT_MAX: Duration = Duration::from_millis(1);
 /// How long a process waits for others to make room for it, before it overdraws the ledger.
@@ -106,6 +112,8 @@ pub struct Options {
     pub is_inherited: bool,
     /// What the RAM is shared by with other processes, if it is; it is the same number for all.
     pub ledger: Option<&'static Ledger>,
+    /// Whether RAM is that of the whole process, and not only of what is given out.
+    pub is_of_process: bool,
 }
 
 /// What is where, and what has happened.
@@ -139,6 +147,8 @@ pub struct Snapshot {
     pub reserve_frames: u32,
     /// What came of sharing the RAM, if it is shared.
     pub dealings: Option<Dealings>,
+    /// Frames of the process that are not managed, if they count.
+    pub unmanaged_frames: u32,
 }
 
 struct State {
@@ -147,6 +157,8 @@ struct State {
     waiting: u32,
     is_kswapd_asleep: bool,
     is_stopping: bool,
+    /// When what is not managed was last counted.
+    counted_us: u64,
     /// Tasks that are being driven.
     driving: u32,
     /// Somebody wants to fork: no task begins.
@@ -237,8 +249,8 @@ impl Pager {
         if userfaultfd.is_user_mode_only && delivery == Delivery::Thread {
             return Err(Error::UserfaultfdUnavailable(
                 "this user gets userfaultfd for faults in user mode only, so system calls into evicted \
-                 pages would fail; use faults=\"signal\" and keep system calls away from managed \
-                 memory, or see `zpager doctor` for how to get all of it"
+                 pages could not be served by a thread; use faults=\"signal\", which needs no more, or see \
+                 `zpager doctor` for how to get all of it"
                     .into(),
             ));
         }
@@ -276,6 +288,7 @@ impl Pager {
                 waiting: 0,
                 is_kswapd_asleep: false,
                 is_stopping: false,
+                counted_us: 0,
                 driving: 0,
                 is_forking: false,
                 children: Vec::new(),
@@ -308,6 +321,7 @@ impl Pager {
         let told = Arc::new((Mutex::new(None), Condvar::new()));
         threads.push(start("zpager-kswapd", {
             let (shared, tell, ledger) = (Arc::clone(&self.shared), Arc::clone(&told), self.options.ledger);
+            let is_of_process = self.options.is_of_process;
             move || {
                 let answer = |answer| {
                     *tell.0.lock().expect("no panic under the lock") = Some(answer);
@@ -317,7 +331,7 @@ impl Pager {
                     // Its entry lives as long as this thread.
                     Ok(_life) => {
                         answer(Ok(()));
-                        shared.run_kswapd(kswapd);
+                        shared.run_kswapd(kswapd, is_of_process);
                     }
                     Err(error) => answer(Err(error)),
                 }
@@ -413,6 +427,8 @@ impl Pager {
         core.swap_map.thaw();
         core.is_resting = false;
         core.forget_share();
+        // As the kernel has it: locks are not inherited.
+        core.unlock_pages(PageNumber(0), core.config.window_pages);
         rest.state.is_forking = false;
         rest.state.is_kswapd_asleep = false;
         rest.state.waiting = 0;
@@ -437,7 +453,7 @@ impl Pager {
     }
 
     /// The addresses that memory is given out from.
-    pub fn window(&self) -> std::ops::Range<usize> {
+    pub fn window(&self) -> Range<usize> {
         let window = &self.shared.memory.window;
         window.address(0)..window.address(0) + window.bytes()
     }
@@ -455,13 +471,25 @@ impl Pager {
     /// Gives out memory, which reads as zeros. `item_bytes`: the size of what it will hold, by
     /// which pages are shuffled before they are compressed; 1 is not at all.
     pub fn allocate(self: &Arc<Self>, bytes: u64, item_bytes: u8) -> Result<Region, Error> {
+        self.allocate_at(bytes, item_bytes, None)
+    }
+
+    /// The same, at an address of the window where nothing is.
+    pub fn allocate_at(
+        self: &Arc<Self>,
+        bytes: u64,
+        item_bytes: u8,
+        address: Option<usize>,
+    ) -> Result<Region, Error> {
         if self.options.faults == Delivery::Signal {
             signal_mode::require_handler()?;
         }
         let page_count = u32::try_from(bytes.div_ceil(PAGE_BYTES as u64).max(1)).unwrap_or(u32::MAX);
+        let at = address.map(|address| self.shared.page_of(address));
         let _blocked = SignalsBlocked::new();
+        let mut attempts_left = ATTEMPTS;
         loop {
-            let result = self.shared.lock().core.allocate(page_count, item_bytes);
+            let result = self.shared.lock().core.allocate(page_count, item_bytes, at);
             match result {
                 Ok(first) => {
                     // Somebody may have run past the end of memory that was here before, or have
@@ -473,7 +501,9 @@ impl Pager {
                     return Ok(Region { pager: Arc::clone(self), first, page_count });
                 }
                 Err(AllocateError::NeedFrames(frames)) => {
-                    if self.shared.reclaim(Demand::Frames(frames)).frames_short {
+                    // Somebody else may have been faster.
+                    attempts_left -= 1;
+                    if self.shared.reclaim(Demand::Frames(frames)).frames_short && attempts_left == 0 {
                         return Err(self.out_of_swap(bytes, 0));
                     }
                 }
@@ -513,6 +543,22 @@ impl Pager {
         self.shared.reclaim(Demand::Units(units)).done
     }
 
+    /// Has pages of one region stay in RAM once they are there. `false`: they are not, or too many would.
+    pub fn lock_pages(&self, addresses: &Range<usize>) -> bool {
+        let _blocked = SignalsBlocked::new();
+        let (first, count) = self.shared.pages_of(addresses);
+        let core = &mut self.shared.lock().core;
+        let is_given_out = core.regions.find(first).is_some_and(|region| first.plus(count) <= region.end());
+        is_given_out && core.lock_pages(first, count)
+    }
+
+    /// Undoes `lock_pages`.
+    pub fn unlock_pages(&self, addresses: &Range<usize>) {
+        let _blocked = SignalsBlocked::new();
+        let (first, count) = self.shared.pages_of(addresses);
+        self.shared.lock().core.unlock_pages(first, count);
+    }
+
     /// What is where, and what has happened.
     pub fn snapshot(&self) -> Snapshot {
         let _blocked = SignalsBlocked::new();
@@ -535,7 +581,22 @@ impl Pager {
             pool_limit_frames: zcache.pool.arena().limit(),
             reserve_frames: core.config.reserve_frames,
             dealings: core.dealings(),
+            unmanaged_frames: core.budget.used(Use::Unmanaged),
         }
+    }
+
+    /// Counts what the process has besides managed memory, as far as there is room, and makes room for the
+    /// rest. Bytes of it that are in no file.
+    pub fn count_unmanaged(&self) -> u64 {
+        let Some(process) = ProcessMemory::now() else { return 0 };
+        let _blocked = SignalsBlocked::new();
+        let owed = self.shared.count_unmanaged(process);
+        if owed > 0 {
+            // Who asks for much makes the room for it.
+            self.shared.reclaim(Demand::Frames(owed));
+        }
+        let elsewhere = self.shared.lock().core.managed_frames() + process.of_files;
+        u64::from(process.resident.saturating_sub(elsewhere)) * PAGE_BYTES as u64
     }
 
     /// Panics unless all tables agree with one another.
@@ -789,6 +850,10 @@ impl Shared {
         PageNumber(((address - self.memory.window.address(0)) / PAGE_BYTES) as u32)
     }
 
+    fn pages_of(&self, addresses: &Range<usize>) -> (PageNumber, u32) {
+        (self.page_of(addresses.start), (addresses.len() / PAGE_BYTES) as u32)
+    }
+
     /// Where an address is in its region, if it is in one.
     pub(crate) fn offset_in_region(&self, address: usize) -> Option<u64> {
         let page = self.page_of(address);
@@ -869,11 +934,26 @@ impl Shared {
         }
     }
 
-    fn run_kswapd(&self, mut kswapd: Kswapd) {
+    /// How many frames have to be made free for what is not managed.
+    fn count_unmanaged(&self, process: ProcessMemory) -> u32 {
+        let now_us = self.now_us();
+        let mut state = self.lock();
+        state.counted_us = now_us;
+        // Processes of a tree mostly have the same files: each counts a part of them.
+        let of_files = process.of_files / state.core.processes();
+        state.core.count_unmanaged(process.resident.saturating_sub(process.of_files) + of_files);
+        state.core.frames_owed()
+    }
+
+    fn run_kswapd(&self, mut kswapd: Kswapd, is_of_process: bool) {
         let alarm = self.alarm(&self.lock());
         loop {
             // Before the look at what there is to do: whoever finds more for us rings after that.
             let seen = alarm.load(Ordering::SeqCst);
+            let is_due = is_of_process && self.now_us() > self.lock().counted_us + COUNT_EVERY_US;
+            if is_due && let Some(process) = ProcessMemory::now() {
+                self.count_unmanaged(process);
+            }
             self.drive(&mut kswapd);
             let mut state = self.lock();
             state.forget_gone_children();

@@ -3,6 +3,7 @@
 //! passed on where they are none of zpager's.
 
 use crate::signal_mode::original_sigaction;
+use crate::system_call;
 
 /// A set of signals as the kernel has it, by the number of each. A system call changes it: where zpager is
 /// preloaded, the C library's functions of these names are zpager's own, and never block SIGBUS.
@@ -23,15 +24,12 @@ pub fn bits(set: &libc::sigset_t) -> Mask {
 pub fn set_mask(mask: Mask) -> Mask {
     let mut before: Mask = 0;
     // SAFETY: both sets are of the size that is told.
-    unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const mask,
-            &raw mut before,
-            size_of::<Mask>(),
-        );
-    }
+    let result = unsafe {
+        let (new, old) = ((&raw const mask) as usize, (&raw mut before) as usize);
+        let arguments = [libc::SIG_SETMASK as usize, new, old, size_of::<Mask>(), 0, 0];
+        system_call::call(libc::SYS_rt_sigprocmask, arguments)
+    };
+    debug_assert!(result.is_ok());
     before
 }
 

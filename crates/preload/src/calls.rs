@@ -4,8 +4,8 @@
 use std::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 
 use libc::{
-    epoll_event, iovec, msghdr, pollfd, rlimit, rusage, sigaction as action, siginfo_t, stack_t, timespec,
-    timeval,
+    epoll_event, iovec, msghdr, pollfd, pthread_attr_t, pthread_t, rlimit, rusage, sigaction as action,
+    siginfo_t, stack_t, timespec, timeval,
 };
 use zpager_calls::{for_each_call, for_each_own_call, signals, stacks, stdio, transfer, wrappers};
 use zpager_linux::pager::{Delivery, Options};

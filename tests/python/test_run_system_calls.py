@@ -1,0 +1,102 @@
+"""Programs under `zpager run` that hand managed memory to the kernel, handle signals and have stacks there, in
+signal mode: the program is `tests/c/system_calls.c`, which keeps its memory on the move."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from test_run import python, run
+
+pytestmark = pytest.mark.userfaultfd
+
+SOURCE = Path(__file__).parents[1] / "c" / "system_calls.c"
+PARTS = ("files", "streams", "sockets", "waits", "programs", "signals", "stacks", "locks")
+RAM = "--ram=16MiB", "--swap=256MiB"
+NOBODY = 65534
+AS_NOBODY = (
+    "setpriv",
+    f"--reuid={NOBODY}",
+    f"--regid={NOBODY}",
+    "--clear-groups",
+    "--inh-caps=-all",
+)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    directory = tmp_path_factory.mktemp("program")
+    path = directory / "system_calls"
+    subprocess.run([compiler, "-O1", "-pthread", "-o", path, SOURCE], check=True)
+    # Others than its owner run it there.
+    for parent in (directory, *directory.parents[:2]):
+        parent.chmod(parent.stat().st_mode | 0o055)
+    return path
+
+
+def require_ok(program: Path, part: str, directory: Path, options: Sequence[str], *before: str) -> None:
+    done = run(*before, str(program), part, options=(*RAM, *options), cwd=directory)
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_system_calls_into_memory_on_the_move(part: str, program: Path, tmp_path: Path) -> None:
+    require_ok(program, part, tmp_path, ["--faults=signal"])
+
+
+def test_in_thread_mode_the_same_program_has_no_wrappers_to_thank(program: Path, tmp_path: Path) -> None:
+    """So the program itself is right."""
+    require_ok(program, "files", tmp_path, ["--faults=thread"])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_without_privilege(part: str, program: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root can become nobody, with setpriv")
+    tmp_path.chmod(0o777)
+    require_ok(program, part, tmp_path, [], *AS_NOBODY)
+
+
+def test_thread_mode_without_privilege_says_what_to_do() -> None:
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root can become nobody, with setpriv")
+    if Path("/proc/sys/vm/unprivileged_userfaultfd").read_text().strip() != "0":
+        pytest.skip("here everybody may have all of userfaultfd")
+    done = run(*AS_NOBODY, "head", "-c", "100M", "/dev/zero", options=(*RAM, "--faults=thread"))
+    if done.returncode == 0:
+        done = run(*AS_NOBODY, "sort", "-S", "64M", "/etc/passwd", options=(*RAM, "--faults=thread"))
+    assert done.returncode == 125
+    assert 'use faults="signal"' in done.stderr
+
+
+def test_an_interpreter_reads_writes_and_starts_programs() -> None:
+    done = python(
+        "import os, socket, subprocess, sys, tempfile, threading, zlib\n"
+        "size = 80 << 20\n"
+        "block = bytearray(size)\n"
+        "for at in range(0, size, 4096): block[at:at + 8] = at.to_bytes(8, 'little')\n"
+        "with tempfile.TemporaryFile() as file:\n"
+        "    file.write(block); file.seek(0)\n"
+        "    other = bytearray(size)\n"
+        "    assert file.readinto(other) == size and other == block\n"
+        "    file.seek(0); assert file.read() == block\n"
+        "done = subprocess.run(['cat'], input=block, stdout=subprocess.PIPE)\n"
+        "assert done.returncode == 0 and done.stdout == block\n"
+        "ours, theirs = socket.socketpair()\n"
+        "thread = threading.Thread(target=lambda: (ours.sendall(block), ours.close()))\n"
+        "thread.start()\n"
+        "sum = 0\n"
+        "while part := theirs.recv_into(other): sum = zlib.crc32(memoryview(other)[:part], sum)\n"
+        "assert sum == zlib.crc32(block)\n"
+        "names = [tempfile.mkdtemp() for _ in range(200)]\n"
+        "assert all(os.path.isdir(name) for name in names); [os.rmdir(name) for name in names]\n"
+        "print('done')",
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-3000:]
