@@ -263,13 +263,14 @@ def test_too_little_ram_for_so_many_processes_is_told(worker: Path) -> None:
     code = """
 import subprocess, sys
 code = 'import sys; block = bytearray(1 << 20); print(flush=True); sys.stdin.readline()'
-start = lambda: subprocess.Popen(
-    [sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+pipes = dict.fromkeys(('stdin', 'stdout', 'stderr'), subprocess.PIPE)
+start = lambda: subprocess.Popen([sys.executable, '-c', code], text=True, **pipes)
 children = []
 while len(children) < 20:
-    children.append(start())
-    if not children[-1].stdout.readline():
-        print(len(children), children[-1].wait(), children[-1].stderr.read())
+    child = start()
+    children.append(child)
+    if not child.stdout.readline():
+        print(len(children), child.wait(), child.stderr.read())
         break
 for child in children:
     child.communicate('\\n')

@@ -308,6 +308,7 @@ impl Core {
         };
         let tables = self.fixed_table_frames() + u64::from(page_count) / self.pages_per_table_frame();
         self.set_aside_frames()
+            + self.unmanaged_owed
             + self.locked.length()
             + tables as u32
             + beyond_device.max(METADATA_FRAMES_AHEAD + Config::RAM_FRAMES_MIN)

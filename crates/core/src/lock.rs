@@ -16,6 +16,10 @@ impl Core {
         if self.locked.length() + new > self.locked_pages_max() {
             return false;
         }
+        if self.promise_more(new) < new {
+            self.promise(self.regions.page_count());
+            return false;
+        }
         pages.for_each(|page| {
             self.locked.insert(page);
         });

@@ -15,8 +15,10 @@ impl Core {
     pub fn count_unmanaged(&mut self, process_frames: u32) {
         let before = self.budget.used(Use::Unmanaged);
         let wanted = process_frames.saturating_sub(self.managed_frames()).min(self.unmanaged_max());
-        self.unmanaged_owed = wanted.saturating_sub(before);
         self.budget.give_back(Use::Unmanaged, before.saturating_sub(wanted));
+        // Nobody can take it away: other processes cannot count on it any more.
+        self.unmanaged_owed = 0;
+        self.unmanaged_owed = self.promise_more(wanted.saturating_sub(before));
         self.pay_for_unmanaged();
         self.limit_pool();
     }

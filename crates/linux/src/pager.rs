@@ -590,7 +590,8 @@ impl Pager {
     pub fn count_unmanaged(&self) -> u64 {
         let Some(process) = ProcessMemory::now() else { return 0 };
         let _blocked = SignalsBlocked::new();
-        let owed = self.shared.count_unmanaged(process, self.shared.lock().core.processes());
+        let processes = self.shared.lock().core.processes();
+        let owed = self.shared.count_unmanaged(process, processes);
         if owed > 0 {
             // Who asks for much makes the room for it.
             self.shared.reclaim(Demand::Frames(owed));
@@ -956,7 +957,8 @@ impl Shared {
             let seen = alarm.load(Ordering::SeqCst);
             let is_due = is_of_process && self.now_us() > self.lock().counted_us + COUNT_EVERY_US;
             if is_due && let Some(process) = ProcessMemory::now() {
-                self.count_unmanaged(process, self.lock().core.processes());
+                let processes = self.lock().core.processes();
+                self.count_unmanaged(process, processes);
             }
             self.drive(&mut kswapd);
             let mut state = self.lock();

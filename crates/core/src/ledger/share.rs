@@ -197,6 +197,17 @@ impl Core {
         share.ledger.promise(share.place, self.floor_frames(page_count), self.budget.total())
     }
 
+    /// Has the floor rise by so many frames more, or by as many of them as there is room for. How many.
+    pub(crate) fn promise_more(&self, frames: u32) -> u32 {
+        let Some(share) = &self.share else { return frames };
+        let total = self.budget.total();
+        let others = share.ledger.floors() - u64::from(share.ledger.entry(share.place).floor());
+        let floor = self.floor_frames(self.regions.page_count());
+        let room = u64::from(total).saturating_sub(others + u64::from(floor));
+        let granted = u64::from(frames).min(room) as u32;
+        if share.ledger.promise(share.place, floor + granted, total) { granted } else { 0 }
+    }
+
     /// The most pages that its regions could have beside what others cannot do without.
     pub fn promised_pages_max(&self) -> u32 {
         let most = self.capacity_pages();
@@ -219,7 +230,7 @@ impl Core {
     }
 
     fn floor_for(&self) -> [u32; 4] {
-        let unmanaged = self.budget.used(Use::Unmanaged);
+        let unmanaged = self.budget.used(Use::Unmanaged) + self.unmanaged_owed;
         [self.regions.page_count(), self.swap_map.retired(), unmanaged, self.locked.length()]
     }
 
