@@ -9,6 +9,7 @@
 compile_error!("zpager needs Linux");
 
 pub mod pager;
+mod process_memory;
 
 mod fork;
 mod handler_thread;

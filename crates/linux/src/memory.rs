@@ -28,6 +28,9 @@ use crate::userfaultfd::{Delivery, Userfaultfd, Watch};
 #[derive(Clone, Copy, Debug)]
 struct Vanished;
 
+/// What unmaps pages: also where the program has locked them (5.18).
+const UNMAP: i32 = libc::MADV_DONTNEED_LOCKED;
+
 /// Ranges that are given to one call.
 const RANGES_MAX: usize = 64;
 
@@ -146,7 +149,7 @@ impl ManagedMemory {
                     process.as_raw_fd(),
                     ranges.as_ptr(),
                     ranges.len(),
-                    libc::MADV_DONTNEED,
+                    UNMAP,
                     0,
                 )
             };
@@ -164,8 +167,7 @@ impl ManagedMemory {
         }
         for range in ranges {
             // SAFETY: as above.
-            let result =
-                unsafe { system_call::advise(range.iov_base as usize, range.iov_len, libc::MADV_DONTNEED) };
+            let result = unsafe { system_call::advise(range.iov_base as usize, range.iov_len, UNMAP) };
             assert!(result.is_ok(), "madvise: {result:?}");
         }
     }
@@ -181,13 +183,14 @@ impl ManagedMemory {
         let mut moved = 0;
         // Pages before this one were made ours alone.
         let mut unshared = 0;
+        let mut pages_at_once = pages;
         while moved < pages {
             let at = moved * PAGE_BYTES;
-            let (bytes, result) =
-                self.userfaultfd.move_pages(target + at, source + at, (pages - moved) * PAGE_BYTES);
+            let length = (pages - moved).min(pages_at_once) * PAGE_BYTES;
+            let (bytes, result) = self.userfaultfd.move_pages(target + at, source + at, length);
             moved += bytes / PAGE_BYTES;
             match result.map_err(|error| error.raw_os_error()) {
-                Ok(()) => break,
+                Ok(()) => {}
                 // The layout of the address space is just changing, or part was moved.
                 Err(Some(libc::EAGAIN)) => {}
                 // Linux 6.18 forgets what it has moved where it had to begin again (a huge page was split,
@@ -197,6 +200,16 @@ impl ManagedMemory {
                     moved += 1;
                 }
                 Err(Some(libc::ENOENT)) => return (moved, Err(Vanished)),
+                // The program has protected some of the pages, so that they are no one area of memory, or
+                // cannot be written.
+                Err(Some(libc::EINVAL)) if pages_at_once > 1 => pages_at_once = 1,
+                Err(Some(libc::EINVAL)) if self.window.contains(source) => {
+                    let at = moved * PAGE_BYTES;
+                    if !self.move_by_copy(target + at, source + at) {
+                        break;
+                    }
+                    moved += 1;
+                }
                 // The page frame may be a forked child's, too: then a write makes it ours.
                 Err(Some(libc::EBUSY)) if self.may_be_shared.load(Ordering::Relaxed) && moved >= unshared => {
                     let page = source + moved * PAGE_BYTES;
@@ -209,6 +222,23 @@ impl ManagedMemory {
             }
         }
         (moved, Ok(()))
+    }
+
+    /// Moves a page of the window that is there, and can be read but not written. `false`: it could not be done.
+    fn move_by_copy(&self, target: usize, source: usize) -> bool {
+        // What is not there would be a fault of this thread, which may be the one that serves it.
+        let is_present = self.pagemap.as_ref().is_some_and(|pagemap| pagemap.present(source, 1) == 1);
+        if !is_present || self.userfaultfd.protect(source, PAGE_BYTES).is_err() {
+            return false;
+        }
+        // The program may let it be written meanwhile; such a write waits.
+        let (copied, _) = self.userfaultfd.copy(target, source as *const u8, PAGE_BYTES, false);
+        if copied == PAGE_BYTES {
+            self.unmap(std::iter::once(source));
+        } else {
+            let _ = self.userfaultfd.unprotect(source, PAGE_BYTES);
+        }
+        copied == PAGE_BYTES
     }
 
     fn copy_run(&self, target: usize, contents: &[Page], protect: bool) -> usize {
@@ -371,14 +401,8 @@ pub fn self_for_process_madvise(address: usize) -> Option<Kept<OwnedFd>> {
     unsafe {
         let process = open_this_process().ok()?;
         let range = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: PAGE_BYTES };
-        let done = libc::syscall(
-            libc::SYS_process_madvise,
-            process.as_raw_fd(),
-            &raw const range,
-            1,
-            libc::MADV_DONTNEED,
-            0,
-        );
+        let done =
+            libc::syscall(libc::SYS_process_madvise, process.as_raw_fd(), &raw const range, 1, UNMAP, 0);
         (done == PAGE_BYTES as i64).then_some(process)
     }
 }

@@ -4,6 +4,7 @@
 //! of what is to be called before a fork, what was registered last is called first.
 
 use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{blocks, mappings};
 
@@ -15,6 +16,16 @@ struct Held(UnsafeCell<Option<Guards>>);
 unsafe impl Sync for Held {}
 
 static HELD: Held = Held(UnsafeCell::new(None));
+
+/// The thread that holds them, as `pthread_self` has it; 0 is none.
+static THREAD: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this thread is just forking, and so has all our locks.
+pub fn is_under_way_here() -> bool {
+    let thread = THREAD.load(Ordering::Relaxed);
+    // SAFETY: has no preconditions.
+    thread != 0 && thread == unsafe { libc::pthread_self() } as usize
+}
 
 unsafe extern "C" {
     fn pthread_atfork(
@@ -33,10 +44,14 @@ pub fn prepare() {
 extern "C" fn before() {
     let guards = (blocks::lock_all(), mappings::lock());
     // SAFETY: this thread holds the locks.
-    unsafe { *HELD.0.get() = Some(guards) };
+    unsafe {
+        *HELD.0.get() = Some(guards);
+        THREAD.store(libc::pthread_self() as usize, Ordering::Relaxed);
+    }
 }
 
 extern "C" fn after() {
+    THREAD.store(0, Ordering::Relaxed);
     // SAFETY: this thread, or the one that it was in the parent, has taken the locks in `before`.
     drop(unsafe { (*HELD.0.get()).take() });
 }

@@ -92,6 +92,7 @@ fn parse(text: &str) -> Result<Wanted, String> {
             },
             is_inherited: true,
             ledger: None,
+            is_of_process: true,
         },
         ledger: PathBuf::from(find("ledger")?),
         managed_bytes_min: typed("min_size", find("min_size")?)?,

@@ -17,6 +17,7 @@ use crate::calls;
 use crate::fork;
 use crate::options::{self, Wanted};
 use crate::report;
+use crate::small;
 
 /// Nobody tells what a program keeps where; words are the best guess, and the codec looks at each page.
 pub const ITEM_BYTES: u8 = 8;
@@ -51,14 +52,20 @@ extern "C" fn on_load() {
             wanted.pager.faults = calls::prepare(&wanted.pager, wanted.faults);
             let _ = WANTED.set(wanted);
             MANAGED_BYTES_MIN.store(managed_bytes_min, Ordering::Release);
+            small::begin(managed_bytes_min);
         }
         Some(Err(complaint)) => fail(&complaint),
     }
 }
 
-/// Whether a request of so many bytes is for the pager.
+/// Whether a mapping of so many bytes is for the pager.
 pub fn is_managed_size(bytes: usize) -> bool {
     bytes >= MANAGED_BYTES_MIN.load(Ordering::Acquire)
+}
+
+/// Whether this process is to be under zpager.
+pub fn is_wanted() -> bool {
+    WANTED.get().is_some()
 }
 
 /// Whether there is a pager; there may be after this.

@@ -141,6 +141,7 @@ impl Engine {
             io: parse(python, "io", io, "\"auto\", \"io_uring\", \"threads\"")?,
             is_inherited: false,
             ledger: None,
+            is_of_process: false,
         };
         let pager = python.detach(|| Pager::new(options.clone())).map_err(|error| raise(python, &error))?;
         let (last, io) = (pager.snapshot(), pager.io_kind());

@@ -20,7 +20,16 @@ SCHEMA_VERSION: Final = 1
 
 _PROCESS = "process"
 # What tells a state and no event: of several processes, the largest.
-_GAUGES = frozenset({"used_most_bytes", "managed_bytes", "swap_used_bytes", "zpage_bytes", "stored_pages"})
+_GAUGES = frozenset(
+    {
+        "used_most_bytes",
+        "managed_bytes",
+        "unmanaged_bytes",
+        "swap_used_bytes",
+        "zpage_bytes",
+        "stored_pages",
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ impl Default for Ledger {
             owners: AtomicU64::new(0),
             changes: AtomicU32::new(0),
             used: AtomicU32::new(0),
-            entries: [const { Entry::NOBODYS }; ENTRIES],
+            entries: std::array::from_fn(|_| Entry::default()),
         }
     }
 }
@@ -259,17 +259,6 @@ impl Ledger {
 }
 
 impl Entry {
-    const NOBODYS: Entry = Entry {
-        life: AtomicU32::new(0),
-        alarm: AtomicU32::new(0),
-        held: AtomicU32::new(0),
-        floor: AtomicU32::new(0),
-        pressed: AtomicU32::new(0),
-        pressed_us: AtomicU64::new(0),
-        declined_us: AtomicU64::new(0),
-        refused_us: AtomicU64::new(0),
-    };
-
     /// Frames that it has.
     pub fn held(&self) -> u32 {
         self.held.load(SeqCst)

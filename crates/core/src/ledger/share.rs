@@ -28,8 +28,9 @@ pub struct Share {
     epoch_us: u64,
     /// The count of changes at the last refusal, and when that was.
     refused: Option<(u32, u64)>,
-    /// What the floor was last set for: pages of all regions, and slots that were lost.
-    floor_for: [u32; 2],
+    /// What the floor was last set for: pages of all regions, slots that were lost, frames that are not managed,
+    /// locked pages.
+    floor_for: [u32; 4],
     /// Somebody was pressed, and has to be woken.
     calls: bool,
     dealings: Dealings,
@@ -85,7 +86,7 @@ impl Core {
         now_us: u64,
     ) -> Joined {
         let total = self.budget.total();
-        let floor_for = [self.regions.page_count(), self.swap_map.retired()];
+        let floor_for = self.floor_for();
         let floor = self.floor_frames(floor_for[0]);
         if arrival == Arrival::Forked {
             ledger.entry(place).floor.store(floor, SeqCst);
@@ -124,6 +125,11 @@ impl Core {
         self.share.as_ref().map(|share| share.dealings)
     }
 
+    /// Processes that share the RAM, this one among them.
+    pub fn processes(&self) -> u32 {
+        self.share.as_ref().map_or(1, |share| share.ledger.live().count().max(1) as u32)
+    }
+
     /// Frames that others want of us.
     pub fn pressed(&self) -> u32 {
         self.share.as_ref().map_or(0, |share| share.ledger.entry(share.place).pressed())
@@ -142,9 +148,9 @@ impl Core {
 
     /// Brings the ledger and this core's part of it up to date. Called after every plan and commit.
     pub fn settle(&mut self, now_us: u64) {
+        let floor_for = self.floor_for();
         let Some(share) = &mut self.share else { return };
         let now_us = share.epoch_us + now_us;
-        let floor_for = [self.regions.page_count(), self.swap_map.retired()];
         if floor_for != share.floor_for {
             share.floor_for = floor_for;
             self.promise(floor_for[0]);
@@ -153,11 +159,11 @@ impl Core {
             self.give_what_is_pressed_for(now_us);
         }
         let free = self.budget.free();
-        if free < self.watermarks.low {
+        if free < self.watermarks.low + self.unmanaged_owed {
             self.ask(now_us);
         } else {
             let chunk = self.chunk_frames();
-            let kept = self.watermarks.high + chunk;
+            let kept = self.watermarks.high + self.unmanaged_owed + chunk;
             if free > kept + chunk {
                 self.part_with(free - kept);
             }
@@ -212,13 +218,18 @@ impl Core {
         }
     }
 
+    fn floor_for(&self) -> [u32; 4] {
+        let unmanaged = self.budget.used(Use::Unmanaged);
+        [self.regions.page_count(), self.swap_map.retired(), unmanaged, self.locked.length()]
+    }
+
     fn chunk_frames(&self) -> u32 {
         (self.budget.total() / CHUNK_ONE_IN).max(CHUNK_FRAMES_MIN)
     }
 
     fn ask(&mut self, now_us: u64) {
         let total = self.budget.total();
-        let wanted = self.chunk_frames().max(self.watermarks.high - self.budget.free());
+        let wanted = self.chunk_frames().max(self.watermarks.high + self.unmanaged_owed - self.budget.free());
         let Some(share) = &mut self.share else { return };
         let Share { ledger, place, .. } = *share;
         let changes = ledger.changes.load(SeqCst);

@@ -56,7 +56,7 @@ impl Unmap {
             let Some((node, list)) = oldest else { break };
             let page = core.lists.page(node);
             let entry = core.pages.get(page);
-            if entry.busy {
+            if entry.busy || core.locked.contains(page) {
                 core.lists.put_back(node, list);
             } else if entry.is_clean() {
                 self.clean.push(page);
