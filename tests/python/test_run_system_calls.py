@@ -1,30 +1,30 @@
-"""Programs under `zpager run` that hand managed memory to the kernel, handle signals and have stacks there, in
-signal mode: the program is `tests/c/system_calls.c`, which keeps its memory on the move."""
+"""Programs under `zpager run` that hand managed memory to the kernel, handle signals and have stacks there,
+in signal mode: the program is `tests/c/system_calls.c`, which keeps its memory on the move."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from test_run import python, run
+from test_run import SECONDS, ZPAGER, python, run
 
 pytestmark = pytest.mark.userfaultfd
 
 SOURCE = Path(__file__).parents[1] / "c" / "system_calls.c"
 PARTS = ("files", "streams", "sockets", "waits", "programs", "signals", "stacks", "locks")
 RAM = "--ram=16MiB", "--swap=256MiB"
-NOBODY = 65534
-AS_NOBODY = (
-    "setpriv",
-    f"--reuid={NOBODY}",
-    f"--regid={NOBODY}",
-    "--clear-groups",
-    "--inh-caps=-all",
+WITHOUT_PRIVILEGE = (
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    'mount --bind /dev/null /dev/userfaultfd && exec setpriv --bounding-set=-all --inh-caps=-all "$@"',
+    "sh",
 )
+"""As an ordinary user is to the kernel: without capabilities and without the device node."""
 
 
 @pytest.fixture(scope="module")
@@ -35,43 +35,47 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("program")
     path = directory / "system_calls"
     subprocess.run([compiler, "-O1", "-pthread", "-o", path, SOURCE], check=True)
-    # Others than its owner run it there.
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(parent.stat().st_mode | 0o055)
     return path
 
 
-def require_ok(program: Path, part: str, directory: Path, options: Sequence[str], *before: str) -> None:
-    done = run(*before, str(program), part, options=(*RAM, *options), cwd=directory)
+def require_ok(program: Path, part: str, directory: Path, *options: str) -> None:
+    done = run(str(program), part, options=(*RAM, *options), cwd=directory)
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr[-3000:]
+
+
+def run_without_privilege(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    if os.geteuid() != 0 or not all(map(shutil.which, ("setpriv", "unshare"))):
+        pytest.skip("only root can drop privileges, with setpriv and unshare")
+    if Path("/proc/sys/vm/unprivileged_userfaultfd").read_text().strip() != "0":
+        pytest.skip("here everybody may have all of userfaultfd")
+    return subprocess.run(
+        [*WITHOUT_PRIVILEGE, ZPAGER, "run", *RAM, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+        cwd=directory,
+    )
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_system_calls_into_memory_on_the_move(part: str, program: Path, tmp_path: Path) -> None:
-    require_ok(program, part, tmp_path, ["--faults=signal"])
+    require_ok(program, part, tmp_path, "--faults=signal")
 
 
 def test_in_thread_mode_the_same_program_has_no_wrappers_to_thank(program: Path, tmp_path: Path) -> None:
     """So the program itself is right."""
-    require_ok(program, "files", tmp_path, ["--faults=thread"])
+    require_ok(program, "files", tmp_path, "--faults=thread")
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_without_privilege(part: str, program: Path, tmp_path: Path) -> None:
-    if os.geteuid() != 0 or shutil.which("setpriv") is None:
-        pytest.skip("only root can become nobody, with setpriv")
-    tmp_path.chmod(0o777)
-    require_ok(program, part, tmp_path, [], *AS_NOBODY)
+    done = run_without_privilege("--", str(program), part, directory=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr[-3000:]
 
 
-def test_thread_mode_without_privilege_says_what_to_do() -> None:
-    if os.geteuid() != 0 or shutil.which("setpriv") is None:
-        pytest.skip("only root can become nobody, with setpriv")
-    if Path("/proc/sys/vm/unprivileged_userfaultfd").read_text().strip() != "0":
-        pytest.skip("here everybody may have all of userfaultfd")
-    done = run(*AS_NOBODY, "head", "-c", "100M", "/dev/zero", options=(*RAM, "--faults=thread"))
-    if done.returncode == 0:
-        done = run(*AS_NOBODY, "sort", "-S", "64M", "/etc/passwd", options=(*RAM, "--faults=thread"))
+def test_thread_mode_without_privilege_says_what_to_do(program: Path, tmp_path: Path) -> None:
+    done = run_without_privilege("--faults=thread", "--", str(program), "files", directory=tmp_path)
     assert done.returncode == 125
     assert 'use faults="signal"' in done.stderr
 

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use libc::{pthread_attr_t, pthread_t, stack_t};
 use zpager_core::page::PAGE_BYTES;
-use zpager_linux::system_call;
+use zpager_linux::{own_stack, system_call};
 
 use crate::copies::with_copy;
 use crate::retry::{missing, set_errno};
@@ -57,9 +57,16 @@ pub fn give() {
         if libc::pthread_key_create(&mut key, Some(take_back)) == 0 {
             KEY.store(key, Ordering::Relaxed);
             IS_GIVEN.store(true, Ordering::Release);
+            own_stack::use_spare_stacks(spare);
             use_ours(STACK_BYTES_MIN);
         }
     }
+}
+
+/// The end of this thread's stack of ours. It is spare for whoever runs on a managed stack, which no handler does.
+fn spare() -> Option<usize> {
+    let (start, bytes) = OURS.get();
+    (bytes > 0).then_some(start + bytes)
 }
 
 /// At the end of a thread.

@@ -18,6 +18,7 @@ mod keeper;
 mod last_words;
 pub mod ledger;
 mod of_process;
+pub mod own_stack;
 mod program_action;
 pub mod signal_mode;
 pub mod signals;

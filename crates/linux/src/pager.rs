@@ -50,6 +50,7 @@ use crate::keeper;
 use crate::ledger::{self, Life};
 use crate::memory::ManagedMemory;
 use crate::of_process::OfProcess;
+use crate::own_stack::away_from_managed;
 use crate::process_memory::ProcessMemory;
 use crate::signal_mode;
 use crate::signals::SignalsBlocked;
@@ -484,6 +485,15 @@ impl Pager {
         if self.options.faults == Delivery::Signal {
             signal_mode::require_handler()?;
         }
+        away_from_managed(move || self.allocate_here(bytes, item_bytes, address))
+    }
+
+    fn allocate_here(
+        self: &Arc<Self>,
+        bytes: u64,
+        item_bytes: u8,
+        address: Option<usize>,
+    ) -> Result<Region, Error> {
         let page_count = u32::try_from(bytes.div_ceil(PAGE_BYTES as u64).max(1)).unwrap_or(u32::MAX);
         let at = address.map(|address| self.shared.page_of(address));
         let _blocked = SignalsBlocked::new();
@@ -518,6 +528,13 @@ impl Pager {
                 }
             }
         }
+    }
+
+    fn discard(&self, mut task: Discard) {
+        away_from_managed(move || {
+            let _blocked = SignalsBlocked::new();
+            self.shared.drive(&mut task);
+        });
     }
 
     fn out_of_swap(&self, bytes: u64, available_pages: u32) -> Error {
@@ -654,9 +671,13 @@ impl Region {
     /// out of RAM and hold anything; but a loss is an error, and no SIGBUS.
     pub fn fault_in(&self, first: u32, count: u32) -> Result<(), FaultInError> {
         assert!(first + count <= self.page_count);
+        let (pager, own_first) = (&*self.pager, self.first);
         for page in first..first + count {
-            let _blocked = SignalsBlocked::new();
-            match self.pager.shared.fault_in(self.first.plus(page)) {
+            let outcome = away_from_managed(move || {
+                let _blocked = SignalsBlocked::new();
+                pager.shared.fault_in(own_first.plus(page))
+            });
+            match outcome {
                 Outcome::Resolved => {}
                 Outcome::NoRoom => return Err(FaultInError::NoRoom),
                 Outcome::Lost(loss) => return Err(FaultInError::Lost { page, loss }),
@@ -669,16 +690,14 @@ impl Region {
     /// Discards whole pages, from page `first` of the region on: they read as zeros again.
     pub fn discard_pages(&self, first: u32, count: u32) {
         assert!(first + count <= self.page_count);
-        let _blocked = SignalsBlocked::new();
-        self.pager.shared.drive(&mut Discard::range(self.first.plus(first), count));
+        self.pager.discard(Discard::range(self.first.plus(first), count));
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
         if !self.pager.is_elsewhere() {
-            let _blocked = SignalsBlocked::new();
-            self.pager.shared.drive(&mut Discard::region(self.first, self.page_count));
+            self.pager.discard(Discard::region(self.first, self.page_count));
         }
     }
 }

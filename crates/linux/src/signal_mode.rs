@@ -18,6 +18,7 @@ use zpager_core::page::PAGE_BYTES;
 use crate::error::Error;
 use crate::handler_thread;
 use crate::mapping::Mapping;
+use crate::own_stack::away_from_managed;
 use crate::pager::Shared;
 use crate::program_action;
 use crate::signals::{SignalsBlocked, bit, bits, pass_on, set_mask};
@@ -218,9 +219,11 @@ pub fn managed_part(range: &Range<usize>) -> Option<Range<usize>> {
 
 /// Whether an address is in memory of a pager in signal mode that has been given out.
 pub fn is_given_out(address: usize) -> bool {
-    let _blocked = SignalsBlocked::new();
-    // SAFETY: a pager is unregistered before it goes, and whoever asks about an address uses its memory.
-    find(address).is_some_and(|shared| unsafe { (*shared).offset_in_region(address) }.is_some())
+    away_from_managed(move || {
+        let _blocked = SignalsBlocked::new();
+        // SAFETY: a pager is unregistered before it goes, and whoever asks about an address uses its memory.
+        find(address).is_some_and(|shared| unsafe { (*shared).offset_in_region(address) }.is_some())
+    })
 }
 
 fn find(address: usize) -> Option<*const Shared> {
