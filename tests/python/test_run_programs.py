@@ -1,5 +1,5 @@
-"""Programs that nobody here wrote, under `zpager run` with less RAM than they take: what comes out is the same as
-without it, and the RAM of the whole tree of processes is what was asked for."""
+"""Programs that nobody here wrote, under `zpager run` with less RAM than they take: what comes out is
+the same as without it, and the RAM of the whole tree of processes is what was asked for."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.userfaultfd
 SWAP = "--swap=4GiB"
 RSS_OF_RAM_MOST = 1.05
 
-# RAM for each in MiB: for a test that takes seconds, and for one that takes minutes. What is not managed, the code of
-# the program among it, takes its part of it.
+# RAM for each in MiB: for a test that takes seconds, and for one that takes minutes. What is not managed, the
+# code of the program among it, takes its part of it.
 SHORT = {"numpy": 96, "objects": 64, "sqlite3": 64, "sort": 48, "gcc": 64, "pandas": 160}
 LONG = {"numpy": 512, "objects": 128, "sqlite3": 256, "sort": 128, "gcc": 128, "pandas": 1024}
 SHORT_SECONDS = 120
@@ -42,7 +42,7 @@ def disk_directory() -> Iterator[Path]:
 
 
 def compare(program: Program, ram_bytes: int, directory: Path, seconds: float) -> tuple[tree.Ran, tree.Ran]:
-    """How it ran without and with zpager, with the same outcome; the time is shown, and asserted by nobody."""
+    """How it ran without and with zpager, with the same outcome. The time is shown, and not asserted."""
     why_not = program.why_not()
     if why_not:
         pytest.skip(why_not)

@@ -86,7 +86,7 @@ impl Config {
     }
 
     /// Frames that the pool may waste: a thirty-second of RAM.
-    fn wasted_frames_max(&self) -> u32 {
+    pub(crate) fn wasted_frames_max(&self) -> u32 {
         self.ram_frames / 32
     }
 
@@ -231,7 +231,7 @@ impl Core {
     /// could end.
     pub fn limit_pool(&mut self) {
         let spoken_for =
-            self.config.ram_frames - self.frames_to_manage_with() + self.budget.used(Use::Metadata);
+            self.config.ram_frames - self.frames_left_by(self.unmanaged()) + self.budget.used(Use::Metadata);
         let limit = self.config.pool_limit_frames.unwrap_or(self.border.limit_frames());
         let most = (self.config.ram_frames.saturating_sub(spoken_for) as f64 * POOL_SHARE_MAX) as u32;
         self.frontswap.zcache.pool.arena_mut().set_limit(limit.min(most));
@@ -254,18 +254,21 @@ impl Core {
         self.budget.free().saturating_sub(self.watermarks.min)
     }
 
-    /// Frames that are neither set aside nor anything else than managed memory and its tables.
-    fn frames_to_manage_with(&self) -> u32 {
+    /// Frames for managed memory and its tables, if so many are for what is not managed.
+    pub(crate) fn frames_left_by(&self, unmanaged: u32) -> u32 {
         let set_aside = self.config.buffer_frames + self.watermarks.min;
-        self.config.ram_frames - set_aside - self.budget.used(Use::Unmanaged)
+        self.config.ram_frames - set_aside - unmanaged
     }
 
     /// The most pages that could belong to regions, if none of them could be compressed.
     pub fn capacity_pages(&self) -> u32 {
-        let ram = u64::from(self.frames_to_manage_with() - self.config.wasted_frames_max());
-        let fixed_tables =
-            self.swap_cache.metadata_bytes() + self.config.policy.table_bytes(self.config.ram_frames);
-        let ram_left = ram - BATCH_MAX as u64 - fixed_tables.div_ceil(PAGE_BYTES as u64);
+        self.capacity_pages_beside(self.unmanaged())
+    }
+
+    /// The same, if so many frames were not managed.
+    pub(crate) fn capacity_pages_beside(&self, unmanaged: u32) -> u32 {
+        let ram = u64::from(self.frames_left_by(unmanaged) - self.config.wasted_frames_max());
+        let ram_left = ram - BATCH_MAX as u64 - u64::from(self.fixed_table_frames());
         let slots = u64::from(self.config.swap_slots - self.swap_map.retired());
         let table_bytes_per_page = TABLE_BYTES_PER_PAGE + SwapMap::seal_bytes(self.config.is_encrypted);
         let pages_per_table_frame = PAGE_BYTES as u64 / table_bytes_per_page;
@@ -274,6 +277,11 @@ impl Core {
         // Tables may take half of RAM.
         let by_tables = ram_left / 2 * pages_per_table_frame;
         by_space.min(by_tables).min(self.config.window_pages.into()) as u32
+    }
+
+    pub(crate) fn fixed_table_frames(&self) -> u32 {
+        let bytes = self.swap_cache.metadata_bytes() + self.config.policy.table_bytes(self.config.ram_frames);
+        bytes.div_ceil(PAGE_BYTES as u64) as u32
     }
 
     /// Gives out a region of so many pages, anywhere or from a certain one on.

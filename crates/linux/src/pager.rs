@@ -549,7 +549,7 @@ impl Pager {
             metadata_bytes: core.metadata_bytes(),
             pool_limit_frames: zcache.pool.arena().limit(),
             reserve_frames: core.config.reserve_frames,
-            unmanaged_frames: core.budget.used(Use::Unmanaged),
+            unmanaged_frames: core.unmanaged(),
         }
     }
 
