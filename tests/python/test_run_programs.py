@@ -28,8 +28,8 @@ RSS_OF_RAM_MOST = 1.05
 
 # RAM for each in MiB: for a test that takes seconds, and for one that takes minutes. What is not managed, the
 # code of the program among it, takes its part of it.
-SHORT = {"numpy": 96, "objects": 64, "sqlite3": 64, "sort": 48, "gcc": 64, "pandas": 160}
-LONG = {"numpy": 512, "objects": 128, "sqlite3": 256, "sort": 128, "gcc": 128, "pandas": 1024}
+SHORT = {"numpy": 64, "objects": 48, "sqlite3": 40, "sort": 32, "gcc": 96, "pandas": 160}
+LONG = {"numpy": 512, "objects": 256, "sqlite3": 256, "sort": 128, "gcc": 512, "pandas": 1024}
 SHORT_SECONDS = 120
 LONG_SECONDS = 1200
 
