@@ -15,7 +15,7 @@ def pandas(mib: int) -> None:
     import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415
 
-    rows = (mib << 20) // 180
+    rows = (mib << 20) // 140
     draw = np.random.default_rng(1)
     table = pd.DataFrame(
         {

@@ -68,11 +68,12 @@ def _lines(directory: Path, ram_bytes: int) -> None:
 
 
 def _source(directory: Path, ram_bytes: int) -> None:
-    """Functions, and a table that takes gcc that much memory to compile."""
+    """Functions, and a table that takes gcc half more than the RAM to compile. Its collector goes over all of
+    that again and again, as sort does."""
     draw = random.Random(1)
     functions = 50
     # A number takes gcc 12 about 200 bytes.
-    numbers = _PEAK * ram_bytes // 240
+    numbers = ram_bytes * 5 // 4 // 200
     with (directory / "large.c").open("w") as file:
         file.write("#include <stddef.h>\n")
         for number in range(functions):
