@@ -68,10 +68,12 @@ def _lines(directory: Path, ram_bytes: int) -> None:
 
 
 def _source(directory: Path, ram_bytes: int) -> None:
-    """A source that takes gcc about that much memory to compile."""
+    """Functions, and a table that takes gcc half more than the RAM to compile. Its collector goes over all of
+    that again and again, as sort does."""
     draw = random.Random(1)
-    # Measured with gcc 12 at -O2.
-    functions = _PEAK * ram_bytes // 70_000
+    functions = 50
+    # A number takes gcc 12 about 200 bytes.
+    numbers = ram_bytes * 5 // 4 // 200
     with (directory / "large.c").open("w") as file:
         file.write("#include <stddef.h>\n")
         for number in range(functions):
@@ -89,7 +91,10 @@ def _source(directory: Path, ram_bytes: int) -> None:
             )
         file.write("long all(const long *in, size_t n) {\n  long sum = 0;\n")
         file.writelines(f"  sum += f{number}(in, n);\n" for number in range(functions))
-        file.write("  return sum;\n}\n")
+        file.write("  return sum;\n}\nconst long numbers[] = {\n")
+        for _ in range(0, numbers, 10):
+            file.write("".join(f"{draw.randrange(10**9)}, " for _ in range(10)) + "\n")
+        file.write("};\n")
 
 
 def _script(directory: Path, ram_bytes: int) -> None:

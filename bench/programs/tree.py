@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +37,8 @@ def run(
     environment: Mapping[str, str] | None = None,
     stdin: Path | None = None,
     is_wrapped: bool = False,
-    enter: Callable[[], None] | None = None,
 ) -> Ran:
-    """Run it to its end; `enter` is called in the new process before the program begins.
+    """Run it to its end.
 
     Raises subprocess.TimeoutExpired if it does not end; then it is killed, with all of its processes.
     """
@@ -58,7 +57,6 @@ def run(
             cwd=directory,
             env=environment,
             process_group=0,
-            preexec_fn=enter,
         )
         peak = _Peak(process.pid, is_wrapped)
         try:

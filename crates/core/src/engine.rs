@@ -87,7 +87,7 @@ impl Config {
     }
 
     /// Frames that the pool may waste: a thirty-second of RAM.
-    fn wasted_frames_max(ram_frames: u32) -> u32 {
+    pub(crate) fn wasted_frames_max(ram_frames: u32) -> u32 {
         ram_frames / 32
     }
 
@@ -279,15 +279,25 @@ impl Core {
         self.budget.free().saturating_sub(self.watermarks.min)
     }
 
+    /// Frames for managed memory and its tables, if so many are for what is not managed.
+    pub(crate) fn frames_left_by(&self, unmanaged: u32) -> u32 {
+        self.config.ram_frames - self.config.buffer_frames - self.watermarks.min - unmanaged
+    }
+
     /// Frames that are for no page and no table of its.
     fn set_aside_frames(&self) -> u32 {
-        self.config.buffer_frames + self.watermarks.min + self.budget.used(Use::Unmanaged)
+        self.config.ram_frames - self.frames_left_by(self.unmanaged())
     }
 
     /// The most pages that could belong to regions, if none of them could be compressed.
     pub fn capacity_pages(&self) -> u32 {
-        let set_aside = self.set_aside_frames() + Config::wasted_frames_max(self.config.ram_frames);
-        let ram = u64::from(self.config.ram_frames - set_aside);
+        self.capacity_pages_beside(self.unmanaged())
+    }
+
+    /// The same, if so many frames were not managed.
+    pub(crate) fn capacity_pages_beside(&self, unmanaged: u32) -> u32 {
+        let wasted = Config::wasted_frames_max(self.config.ram_frames);
+        let ram = u64::from(self.frames_left_by(unmanaged) - wasted);
         let ram_left = ram - BATCH_MAX as u64 - self.fixed_table_frames();
         let slots = u64::from(self.config.swap_slots - self.swap_map.retired());
         let pages_per_table_frame = self.pages_per_table_frame();
@@ -314,7 +324,7 @@ impl Core {
             + beyond_device.max(METADATA_FRAMES_AHEAD + Config::RAM_FRAMES_MIN)
     }
 
-    fn fixed_table_frames(&self) -> u64 {
+    pub(crate) fn fixed_table_frames(&self) -> u64 {
         let bytes = self.swap_cache.metadata_bytes() + self.config.policy.table_bytes(self.config.ram_frames);
         bytes.div_ceil(PAGE_BYTES as u64)
     }

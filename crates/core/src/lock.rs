@@ -3,7 +3,6 @@
 //! They stay in the lists, and whoever looks for pages to unmap passes over them. There are at most so many
 //! that all others still have room to come and go.
 
-use crate::budget::Use;
 use crate::engine::Core;
 use crate::page::PageNumber;
 
@@ -13,7 +12,7 @@ impl Core {
     pub fn lock_pages(&mut self, first: PageNumber, count: u32) -> bool {
         let pages = (0..count).map(|offset| first.plus(offset));
         let new = pages.clone().filter(|page| !self.locked.contains(*page)).count() as u32;
-        if self.locked.length() + new > self.locked_pages_max() {
+        if self.locked.length() + new + self.unmanaged() > self.standing_max() {
             return false;
         }
         if self.promise_more(new) < new {
@@ -34,9 +33,5 @@ impl Core {
                 self.locked.remove(first.plus(offset));
             });
         }
-    }
-
-    fn locked_pages_max(&self) -> u32 {
-        (self.config.ram_frames / 2).saturating_sub(self.budget.used(Use::Unmanaged))
     }
 }

@@ -8,13 +8,16 @@
 //! what regions need that were given out. Beyond that the process has more than RAM.
 
 use crate::budget::Use;
-use crate::engine::Core;
+use crate::engine::{Config, Core};
 
 impl Core {
     /// The kernel says that the process has so many frames; what is counted nowhere else is not managed.
     pub fn count_unmanaged(&mut self, process_frames: u32) {
-        let before = self.budget.used(Use::Unmanaged);
-        let wanted = process_frames.saturating_sub(self.managed_frames()).min(self.unmanaged_max());
+        let before = self.unmanaged();
+        let mut wanted = process_frames.saturating_sub(self.managed_frames()).min(self.unmanaged_max());
+        while wanted > before && self.capacity_pages_beside(wanted) < self.regions.page_count() {
+            wanted = before + (wanted - before) / 2;
+        }
         self.budget.give_back(Use::Unmanaged, before.saturating_sub(wanted));
         // Nobody can take it away: other processes cannot count on it any more.
         self.unmanaged_owed = 0;
@@ -40,12 +43,22 @@ impl Core {
 
     /// Frames that are in any other use.
     pub fn managed_frames(&self) -> u32 {
-        self.budget.in_use() - self.budget.used(Use::Unmanaged)
+        self.budget.in_use() - self.unmanaged()
+    }
+
+    /// Frames in this use.
+    pub fn unmanaged(&self) -> u32 {
+        self.budget.used(Use::Unmanaged)
+    }
+
+    /// What may be kept from coming and going: what is not managed, and what is locked.
+    pub(crate) fn standing_max(&self) -> u32 {
+        let wasted = Config::wasted_frames_max(self.config.ram_frames);
+        let for_others = Config::RAM_FRAMES_MIN + wasted + self.fixed_table_frames() as u32;
+        (self.config.ram_frames / 2).min(self.frames_left_by(0).saturating_sub(for_others))
     }
 
     fn unmanaged_max(&self) -> u32 {
-        let spare = self.capacity_pages().saturating_sub(self.regions.page_count());
-        let others = (self.config.ram_frames / 2).saturating_sub(self.locked.length());
-        others.min(self.budget.used(Use::Unmanaged) + spare)
+        self.standing_max().saturating_sub(self.locked.length())
     }
 }

@@ -598,7 +598,7 @@ impl Pager {
             pool_limit_frames: zcache.pool.arena().limit(),
             reserve_frames: core.config.reserve_frames,
             dealings: core.dealings(),
-            unmanaged_frames: core.budget.used(Use::Unmanaged),
+            unmanaged_frames: core.unmanaged(),
         }
     }
 
