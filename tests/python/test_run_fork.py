@@ -173,3 +173,23 @@ if __name__ == "__main__":
     )
     done = python(f"import runpy; runpy.run_path({str(program)!r}, run_name='__main__')")
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("faults", ["thread", "signal"])
+def test_a_child_that_another_thread_has_forked_ends_with_that_thread(faults: str) -> None:
+    forking(
+        """
+import threading
+memory = Memory(2_000)
+def work():
+    child = os.fork()
+    if child:
+        wait(child)
+    else:
+        memory.check()
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+""",
+        f"--faults={faults}",
+    )

@@ -176,7 +176,8 @@ def test_all_together_stay_within_ram(code: str, worker: Path) -> None:
     run = Run(worker.parent, code, "70")
     report = run.end()
     assert run.output.split() == [str((70 << 8) + 8000)] * 3
-    assert run.most_bytes <= RAM_MIB * MIB * 1.05
+    # What a new process takes before it can be counted comes on top.
+    assert run.most_bytes <= RAM_MIB * MIB * 1.1
     assert run.most_bytes > RAM_MIB * MIB * 0.8, "the measure sees it"
     assert RAM_MIB * MIB * 0.9 < report["tree_most_bytes"] <= RAM_MIB * MIB
     assert report["total"]["ram_refusals"] > 0

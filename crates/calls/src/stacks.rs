@@ -16,9 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use libc::{pthread_attr_t, pthread_t, stack_t};
 use zpager_core::page::PAGE_BYTES;
-use zpager_linux::{own_stack, system_call};
+use zpager_linux::{own_stack, spawn, system_call};
 
 use crate::copies::with_copy;
+use crate::last_thread;
 use crate::retry::{missing, set_errno};
 use crate::touch::is_managed;
 
@@ -169,7 +170,12 @@ struct Start {
 extern "C" fn begin(start: *mut c_void) -> *mut c_void {
     // SAFETY: made by `pthread_create` below for this thread alone.
     let Start { body, argument } = *unsafe { Box::from_raw(start.cast::<Start>()) };
-    use_ours(STACK_BYTES_MIN);
+    if IS_GIVEN.load(Ordering::Acquire) {
+        use_ours(STACK_BYTES_MIN);
+    }
+    if last_thread::is_watched() {
+        last_thread::begins();
+    }
     body(argument)
 }
 
@@ -186,7 +192,8 @@ pub unsafe extern "C" fn pthread_create(
     let Some(original) = original::pthread_create() else { return libc::ENOSYS };
     // SAFETY: the caller's; and the new thread gets what `begin` expects.
     unsafe {
-        if !IS_GIVEN.load(Ordering::Acquire) {
+        let is_known = IS_GIVEN.load(Ordering::Acquire) || last_thread::is_watched();
+        if !is_known || spawn::is_own(body) {
             return original(thread, attributes, body, argument);
         }
         let start = Box::into_raw(Box::new(Start { body, argument }));

@@ -52,6 +52,11 @@ pub fn spawn(
     }
 }
 
+/// Whether a thread with this body is one of ours.
+pub fn is_own(body: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
+    std::ptr::fn_addr_eq(body, run as extern "C" fn(*mut c_void) -> *mut c_void)
+}
+
 impl Thread {
     /// Waits for its end.
     pub fn join(self) {

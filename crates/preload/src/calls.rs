@@ -7,7 +7,7 @@ use libc::{
     epoll_event, iovec, msghdr, pollfd, pthread_attr_t, pthread_t, rlimit, rusage, sigaction as action,
     siginfo_t, stack_t, timespec, timeval,
 };
-use zpager_calls::{for_each_call, for_each_own_call, signals, stacks, stdio, transfer, wrappers};
+use zpager_calls::{for_each_call, for_each_own_call, last_thread, signals, stacks, stdio, transfer, wrappers};
 use zpager_linux::pager::{Delivery, Options};
 use zpager_linux::signal_mode;
 
@@ -44,6 +44,7 @@ for_each_own_call!(export_own);
 /// Makes signal mode work for a program that has not begun, where that is wanted and this C library lets it;
 /// and says how faults are told then.
 pub fn prepare(options: &Options, wanted: Option<Delivery>) -> Delivery {
+    last_thread::watch();
     if wanted == Some(Delivery::Thread) {
         return Delivery::Thread;
     }
