@@ -7,7 +7,9 @@ use libc::{
     epoll_event, iovec, msghdr, pollfd, pthread_attr_t, pthread_t, rlimit, rusage, sigaction as action,
     siginfo_t, stack_t, timespec, timeval,
 };
-use zpager_calls::{for_each_call, for_each_own_call, last_thread, signals, stacks, stdio, transfer, wrappers};
+use zpager_calls::{
+    for_each_call, for_each_own_call, last_thread, signals, stacks, stdio, transfer, wrappers,
+};
 use zpager_linux::pager::{Delivery, Options};
 use zpager_linux::signal_mode;
 
