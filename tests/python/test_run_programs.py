@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from engines import MIB
 from test_run import ZPAGER, python
+from test_run_system_calls import WITHOUT_PRIVILEGE, require_privilege_to_drop
 
 CHECKOUT = Path(__file__).parents[2]
 sys.path.insert(0, str(CHECKOUT))
@@ -41,14 +42,16 @@ def disk_directory() -> Iterator[Path]:
         yield Path(path)
 
 
-def compare(program: Program, ram_bytes: int, directory: Path, seconds: float) -> tuple[tree.Ran, tree.Ran]:
+def compare(
+    program: Program, ram_bytes: int, directory: Path, seconds: float, before: Sequence[str] = ()
+) -> tuple[tree.Ran, tree.Ran]:
     """How it ran without and with zpager, with the same outcome. The time is shown, and not asserted."""
     why_not = program.why_not()
     if why_not:
         pytest.skip(why_not)
     program.prepare(directory, ram_bytes)
     command = program.command(ram_bytes)
-    wrapper = [ZPAGER, "run", f"--ram={ram_bytes}", SWAP, "--"]
+    wrapper = [*before, ZPAGER, "run", f"--ram={ram_bytes}", SWAP, "--"]
     found = []
     for prefix in [], wrapper:
         ran = tree.run(
@@ -79,6 +82,17 @@ def compare(program: Program, ram_bytes: int, directory: Path, seconds: float) -
 )
 def test_a_program_with_more_memory_than_ram(program: Program, disk_directory: Path) -> None:
     compare(program, SHORT[program.short_name] * MIB, disk_directory, SHORT_SECONDS)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [program for program in PROGRAMS if program.short_name in ("pandas", "sqlite3")],
+    ids=lambda program: program.short_name,
+)
+def test_a_program_of_an_ordinary_user(program: Program, disk_directory: Path) -> None:
+    require_privilege_to_drop()
+    ram_bytes = SHORT[program.short_name] * MIB
+    compare(program, ram_bytes, disk_directory, SHORT_SECONDS, before=WITHOUT_PRIVILEGE)
 
 
 @pytest.mark.soak
@@ -115,11 +129,11 @@ STRESS_LONG = {
 }
 
 
-def stress(arguments: str, ram: str, directory: Path, seconds: float) -> None:
+def stress(arguments: str, ram: str, directory: Path, seconds: float, before: Sequence[str] = ()) -> None:
     if not shutil.which("stress-ng"):
         pytest.skip("stress-ng is not installed")
     ran = tree.run(
-        [ZPAGER, "run", f"--ram={ram}", SWAP, "--", "stress-ng", *arguments.split()],
+        [*before, ZPAGER, "run", f"--ram={ram}", SWAP, "--", "stress-ng", *arguments.split()],
         timeout_seconds=seconds,
         directory=directory,
     )
@@ -132,6 +146,11 @@ def stress(arguments: str, ram: str, directory: Path, seconds: float) -> None:
 @pytest.mark.parametrize("stressor", STRESS)
 def test_stress_ng(stressor: str, disk_directory: Path) -> None:
     stress(f"{STRESS[stressor]} --timeout 20", "128MiB", disk_directory, SHORT_SECONDS)
+
+
+def test_stress_ng_of_an_ordinary_user(disk_directory: Path) -> None:
+    require_privilege_to_drop()
+    stress(f"{STRESS['vm']} --timeout 20", "128MiB", disk_directory, SHORT_SECONDS, before=WITHOUT_PRIVILEGE)
 
 
 @pytest.mark.soak

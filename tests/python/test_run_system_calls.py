@@ -43,11 +43,15 @@ def require_ok(program: Path, part: str, directory: Path, *options: str) -> None
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr[-3000:]
 
 
-def run_without_privilege(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
+def require_privilege_to_drop() -> None:
     if os.geteuid() != 0 or not all(map(shutil.which, ("setpriv", "unshare"))):
         pytest.skip("only root can drop privileges, with setpriv and unshare")
     if Path("/proc/sys/vm/unprivileged_userfaultfd").read_text().strip() != "0":
         pytest.skip("here everybody may have all of userfaultfd")
+
+
+def run_without_privilege(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    require_privilege_to_drop()
     return subprocess.run(
         [*WITHOUT_PRIVILEGE, ZPAGER, "run", *RAM, *arguments],
         capture_output=True,
