@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from engines import MIB
-from test_run import ZPAGER, python
+from test_run import RAM, ZPAGER, python
 from test_run_system_calls import WITHOUT_PRIVILEGE, require_privilege_to_drop
 
 CHECKOUT = Path(__file__).parents[2]
@@ -249,8 +249,8 @@ def squeeze():
 """
 
 
-def mapping(code: str) -> None:
-    done = python(LIBC + code + "\nprint('done')")
+def mapping(code: str, *options: str) -> None:
+    done = python(LIBC + code + "\nprint('done')", options=(*RAM, *options))
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-3000:]
 
 
@@ -437,7 +437,9 @@ for page in range(0, 64 << 20, 1 << 16):
 '''
 done = subprocess.run([sys.executable, '-c', code, str(os.getpid()), str(start)])
 assert done.returncode == 0
-"""
+""",
+        # In signal mode only a thread of the program itself can bring its pages.
+        "--faults=thread",
     )
 
 

@@ -4,7 +4,7 @@ use crate::touch::Pages;
 
 /// A page may be taken again between the touch and the call, or not be there just while it is being moved. So
 /// often in a row that does not happen.
-const ATTEMPTS: usize = 1000;
+pub const ATTEMPTS: usize = 1000;
 /// After so many it may take somebody who does not get to run.
 const ATTEMPTS_IN_A_ROW: usize = 10;
 
@@ -69,11 +69,25 @@ pub fn missing<R: Outcome>() -> R {
 
 /// Brings in what a call uses, calls, and does it again after an EFAULT if any of that is managed.
 pub fn retry<R: Outcome>(bring_in: impl Fn(&mut Pages), call: impl FnMut() -> R) -> R {
-    retry_if(bring_in, call, |result| result.has_failed() && errno() == libc::EFAULT)
+    retry_up_to(ATTEMPTS, bring_in, call)
+}
+
+/// The same, but no more than so many attempts.
+pub fn retry_up_to<R: Outcome>(attempts: usize, bring_in: impl Fn(&mut Pages), call: impl FnMut() -> R) -> R {
+    attempt(attempts, bring_in, call, |result| result.has_failed() && errno() == libc::EFAULT)
 }
 
 /// The same for a function that tells otherwise that a page was missing.
 pub fn retry_if<R: Copy>(
+    bring_in: impl Fn(&mut Pages),
+    call: impl FnMut() -> R,
+    has_faulted: impl Fn(R) -> bool,
+) -> R {
+    attempt(ATTEMPTS, bring_in, call, has_faulted)
+}
+
+fn attempt<R: Copy>(
+    attempts: usize,
     bring_in: impl Fn(&mut Pages),
     mut call: impl FnMut() -> R,
     has_faulted: impl Fn(R) -> bool,
@@ -84,7 +98,7 @@ pub fn retry_if<R: Copy>(
         return call();
     }
     let errno_before = errno();
-    for attempt in 1..ATTEMPTS {
+    for attempt in 1..attempts {
         let result = call();
         if !has_faulted(result) {
             return result;

@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libc::iovec;
 use zpager_core::page::PAGE_BYTES;
-use zpager_linux::signal_mode::faults_served;
+use zpager_linux::signal_mode::{faults_served, managed_part};
 use zpager_linux::system_call;
 
-use crate::retry::{errno, missing, retry, set_errno};
+use crate::retry::{ATTEMPTS, errno, missing, retry_up_to, set_errno};
 use crate::touch::{Pages, is_managed, is_vector_managed};
 
 const CHUNK_BYTES_MAX: usize = 1 << 20;
@@ -90,6 +90,9 @@ fn socket_type(socket: c_int) -> c_int {
     kind
 }
 
+/// How often pages are brought in before a copy of them is handed over.
+const ATTEMPTS_BEFORE_COPY: usize = 8;
+
 /// A page on the stack, aligned as direct access to a disk wants it.
 #[repr(align(4096))]
 struct Bounce([MaybeUninit<u8>; PAGE_BYTES]);
@@ -109,9 +112,11 @@ pub(crate) fn transfer(
     }
     let kind = of_file();
     match (kind, direction) {
-        (Kind::Message, Direction::In) => return through_mapping(parts, total, call),
+        (Kind::Message, Direction::In) => return through_mapping(direction, parts, total, call),
         (Kind::Fragile, Direction::In) => return through_stack(direction, parts, PAGE_BYTES, call),
-        (Kind::Message, Direction::Out) => return brought_in(direction, parts, |parts| call(parts, 0)),
+        (Kind::Message, Direction::Out) => {
+            return brought_in(ATTEMPTS, direction, parts, |parts| call(parts, 0));
+        }
         _ => {}
     }
     let goes_on = direction == Direction::Out || kind == Kind::Whole || wants_all;
@@ -122,10 +127,18 @@ pub(crate) fn transfer(
     loop {
         let before = Cell::new(0);
         let (result, asked) = with_chunk(rest, chunk_bytes, |chunk, asked| {
-            let result = brought_in(direction, chunk, |chunk| {
+            // Where somebody takes pages as fast as they come, so many at once may never be there together. What
+            // is not all managed cannot be copied, since it may not be there at all.
+            let can_copy = chunk.iter().all(is_all_managed);
+            let attempts = if can_copy { ATTEMPTS_BEFORE_COPY } else { ATTEMPTS };
+            let mut result = brought_in(attempts, direction, chunk, |chunk| {
                 before.set(faults_served());
                 call(chunk, done)
             });
+            if can_copy && result < 0 && errno() == libc::EFAULT {
+                set_errno(errno_before);
+                result = through_mapping(direction, chunk, asked, |whole, _| call(whole, done));
+            }
             (result, asked)
         });
         if result <= 0 {
@@ -149,6 +162,11 @@ pub(crate) fn transfer(
     }
 }
 
+fn is_all_managed(part: &iovec) -> bool {
+    let start = part.iov_base as usize;
+    managed_part(&(start..start + part.iov_len)).is_some_and(|managed| managed.len() == part.iov_len)
+}
+
 /// Whether the next page is missing, or one has been since `before` faults were served.
 fn was_missing(direction: Direction, rest: &[iovec], before: u64) -> bool {
     let next = [iovec { iov_len: rest[0].iov_len.min(1), ..rest[0] }];
@@ -158,12 +176,14 @@ fn was_missing(direction: Direction, rest: &[iovec], before: u64) -> bool {
 
 /// Calls with pages in place, as often as that takes.
 fn brought_in(
+    attempts: usize,
     direction: Direction,
     parts: &mut [iovec],
     mut call: impl FnMut(&mut [iovec]) -> isize,
 ) -> isize {
     let parts = RefCell::new(parts);
-    retry(|pages| pages.vector(&parts.borrow(), direction == Direction::In), || call(&mut parts.borrow_mut()))
+    let bring_in = |pages: &mut Pages| pages.vector(&parts.borrow(), direction == Direction::In);
+    retry_up_to(attempts, bring_in, || call(&mut parts.borrow_mut()))
 }
 
 /// Calls with the first parts, of so many bytes at most, and with how many that are.
@@ -249,6 +269,7 @@ fn through_stack(
 }
 
 fn through_mapping(
+    direction: Direction,
     parts: &mut [iovec],
     total: usize,
     call: impl FnMut(&mut [iovec], usize) -> isize,
@@ -262,7 +283,7 @@ fn through_mapping(
             return -1;
         }
     };
-    let result = through(Direction::In, parts, buffer as *mut u8, bytes, call);
+    let result = through(direction, parts, buffer as *mut u8, bytes, call);
     // SAFETY: mapped above, and nobody else's.
     let _ = unsafe { system_call::unmap(buffer, bytes) };
     result
