@@ -9,19 +9,13 @@ use std::ffi::c_void;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use zpager_linux::at_fork::at_fork;
+
 /// Of all threads of the pager, by which they are told from others.
 const OWN_NAMES: [&str; 2] = ["zpager-", "iou-"];
 
 /// What threads store destroys itself so often before nobody asks any more; the last time is ours.
 const LAST_ROUND: usize = 4;
-
-unsafe extern "C" {
-    fn pthread_atfork(
-        before: Option<extern "C" fn()>,
-        in_parent: Option<extern "C" fn()>,
-        in_child: Option<extern "C" fn()>,
-    ) -> i32;
-}
 
 static IS_WATCHED: AtomicBool = AtomicBool::new(false);
 static KEY: AtomicU32 = AtomicU32::new(0);
@@ -29,15 +23,13 @@ static THREADS: AtomicU32 = AtomicU32::new(0);
 
 /// Counts threads from now on, this one being the only one. For a library that is there from the program's start.
 pub fn watch() {
-    // SAFETY: a key with a function that takes what is stored by it; a function that a forked child may call.
-    unsafe {
-        let mut key = 0;
-        if libc::pthread_key_create(&mut key, Some(ends)) == 0 {
-            KEY.store(key, Ordering::Relaxed);
-            pthread_atfork(None, None, Some(in_child));
-            IS_WATCHED.store(true, Ordering::Release);
-            begins();
-        }
+    let mut key = 0;
+    // SAFETY: a key with a function that takes what is stored by it.
+    if unsafe { libc::pthread_key_create(&mut key, Some(ends)) } == 0 {
+        KEY.store(key, Ordering::Relaxed);
+        at_fork(None, None, Some(in_child));
+        IS_WATCHED.store(true, Ordering::Release);
+        begins();
     }
 }
 

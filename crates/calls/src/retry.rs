@@ -1,5 +1,7 @@
 //! Calling the original until it succeeds, or fails for a reason of its own.
 
+use zpager_linux::errno::{errno, set_errno};
+
 use crate::touch::Pages;
 
 /// A page may be taken again between the touch and the call, or not be there just while it is being moved. So
@@ -49,18 +51,6 @@ impl<T> Outcome for *mut T {
     }
 }
 
-/// This thread's `errno`.
-pub fn errno() -> i32 {
-    // SAFETY: this thread's own.
-    unsafe { *libc::__errno_location() }
-}
-
-/// Sets it.
-pub fn set_errno(error: i32) {
-    // SAFETY: this thread's own.
-    unsafe { *libc::__errno_location() = error };
-}
-
 /// Fails as a system call does that the kernel does not have.
 pub fn missing<R: Outcome>() -> R {
     set_errno(libc::ENOSYS);
@@ -74,19 +64,11 @@ pub fn retry<R: Outcome>(bring_in: impl Fn(&mut Pages), call: impl FnMut() -> R)
 
 /// The same, but no more than so many attempts.
 pub fn retry_up_to<R: Outcome>(attempts: usize, bring_in: impl Fn(&mut Pages), call: impl FnMut() -> R) -> R {
-    attempt(attempts, bring_in, call, |result| result.has_failed() && errno() == libc::EFAULT)
+    retry_if(attempts, bring_in, call, |result| result.has_failed() && errno() == libc::EFAULT)
 }
 
 /// The same for a function that tells otherwise that a page was missing.
 pub fn retry_if<R: Copy>(
-    bring_in: impl Fn(&mut Pages),
-    call: impl FnMut() -> R,
-    has_faulted: impl Fn(R) -> bool,
-) -> R {
-    attempt(ATTEMPTS, bring_in, call, has_faulted)
-}
-
-fn attempt<R: Copy>(
     attempts: usize,
     bring_in: impl Fn(&mut Pages),
     mut call: impl FnMut() -> R,

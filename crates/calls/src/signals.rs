@@ -9,11 +9,12 @@ use std::mem::zeroed;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libc::{sigaction as action, siginfo_t, timespec};
+use zpager_linux::errno::set_errno;
 use zpager_linux::signal_mode::{exchange_program_action, is_ours};
 use zpager_linux::signals::bit;
 
 use crate::copies::with_copy;
-use crate::retry::{missing, set_errno};
+use crate::retry::missing;
 
 const BUS: u64 = bit(libc::SIGBUS);
 

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, c_void};
 use zpager_linux::system_call;
 
 use crate::copies::with_copy;
-use crate::retry::{missing, retry_if};
+use crate::retry::{ATTEMPTS, missing, retry_if};
 use crate::touch::{Pages, is_managed};
 
 type Spawn = unsafe extern "C" fn(
@@ -46,6 +46,7 @@ unsafe fn spawn(
         with_string(path, |path| {
             with_copy(process, |process| {
                 retry_if(
+                    ATTEMPTS,
                     bring_in,
                     || original(process, path, actions, attributes, arguments, environment),
                     |error| error == libc::EFAULT,

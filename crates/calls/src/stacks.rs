@@ -16,11 +16,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use libc::{pthread_attr_t, pthread_t, stack_t};
 use zpager_core::page::PAGE_BYTES;
+use zpager_linux::errno::set_errno;
 use zpager_linux::{own_stack, spawn, system_call};
 
 use crate::copies::with_copy;
 use crate::last_thread;
-use crate::retry::{missing, set_errno};
+use crate::retry::missing;
 use crate::touch::is_managed;
 
 /// Our handler was seen to take 14 KiB of it, with either codec, of which the kernel's record of the processor's

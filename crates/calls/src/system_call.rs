@@ -2,7 +2,9 @@
 
 use std::ffi::{c_int, c_long, c_void};
 
-use crate::retry::{errno, missing, retry_if, set_errno};
+use zpager_linux::errno::{errno, set_errno};
+
+use crate::retry::{ATTEMPTS, missing, retry_if};
 use crate::touch::is_managed;
 
 type SystemCall = unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_long, c_long) -> c_long;
@@ -38,6 +40,7 @@ pub unsafe extern "C" fn syscall(
     }
     set_errno(errno_before);
     retry_if(
+        ATTEMPTS,
         |pages| arguments.iter().for_each(|argument| pages.structure(*argument as *mut _)),
         call,
         has_faulted,

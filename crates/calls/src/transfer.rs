@@ -16,10 +16,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libc::iovec;
 use zpager_core::page::PAGE_BYTES;
+use zpager_linux::errno::{errno, set_errno};
 use zpager_linux::signal_mode::{faults_served, managed_part};
 use zpager_linux::system_call;
 
-use crate::retry::{ATTEMPTS, errno, missing, retry_up_to, set_errno};
+use crate::retry::{ATTEMPTS, missing, retry_up_to};
 use crate::touch::{Pages, is_managed, is_vector_managed};
 
 const CHUNK_BYTES_MAX: usize = 1 << 20;

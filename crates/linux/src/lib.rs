@@ -11,6 +11,8 @@ compile_error!("zpager needs Linux");
 pub mod pager;
 mod process_memory;
 
+pub mod at_fork;
+pub mod errno;
 mod fork;
 mod handler_thread;
 mod inherit;

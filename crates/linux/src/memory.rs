@@ -6,7 +6,7 @@
 //! and allocates nothing.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -143,18 +143,9 @@ impl ManagedMemory {
     fn unmap_ranges(&self, mut ranges: &mut [libc::iovec]) {
         while let (Some(process), 2..) = (&self.this_process, ranges.len()) {
             // SAFETY: the ranges lie in mappings of ours, and the caller wants them unmapped.
-            let done = unsafe {
-                libc::syscall(
-                    libc::SYS_process_madvise,
-                    process.as_raw_fd(),
-                    ranges.as_ptr(),
-                    ranges.len(),
-                    UNMAP,
-                    0,
-                )
-            };
+            let done = unsafe { unmap_of_process(process, ranges) };
             // It stops early for a signal that is pending; what it has not done is tried again.
-            let Ok(mut done) = usize::try_from(done) else { break };
+            let Ok(mut done) = done else { break };
             while done > 0 {
                 let step = done.min(ranges[0].iov_len);
                 ranges[0].iov_base = ranges[0].iov_base.wrapping_byte_add(step);
@@ -387,11 +378,21 @@ impl Memory for ManagedMemory {
 fn open_this_process() -> io::Result<Kept<OwnedFd>> {
     // SAFETY: makes a new descriptor, or none.
     unsafe {
-        match libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) as i32 {
-            descriptor if descriptor >= 0 => Ok(Kept::new(moved_up(OwnedFd::from_raw_fd(descriptor)))),
-            _ => Err(io::Error::last_os_error()),
-        }
+        let process = libc::getpid() as usize;
+        let descriptor = system_call::call(libc::SYS_pidfd_open, [process, 0, 0, 0, 0, 0])?;
+        Ok(Kept::new(moved_up(OwnedFd::from_raw_fd(descriptor as RawFd))))
     }
+}
+
+/// Unmaps ranges of a process in one call; the bytes that were.
+///
+/// # Safety
+/// It is this process, and nobody wants what is there.
+unsafe fn unmap_of_process(process: &OwnedFd, ranges: &[libc::iovec]) -> io::Result<usize> {
+    let process = process.as_raw_fd() as usize;
+    let arguments = [process, ranges.as_ptr() as usize, ranges.len(), UNMAP as usize, 0, 0];
+    // SAFETY: the caller's.
+    unsafe { system_call::call(libc::SYS_process_madvise, arguments) }
 }
 
 /// A descriptor of this process, if `process_madvise` takes it to unmap pages. `address` is a
@@ -401,8 +402,7 @@ pub fn self_for_process_madvise(address: usize) -> Option<Kept<OwnedFd>> {
     unsafe {
         let process = open_this_process().ok()?;
         let range = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: PAGE_BYTES };
-        let done =
-            libc::syscall(libc::SYS_process_madvise, process.as_raw_fd(), &raw const range, 1, UNMAP, 0);
-        (done == PAGE_BYTES as i64).then_some(process)
+        let done = unmap_of_process(&process, &[range]).ok()?;
+        (done == PAGE_BYTES).then_some(process)
     }
 }

@@ -332,7 +332,7 @@ impl Pager {
                     // Its entry lives as long as this thread.
                     Ok(_life) => {
                         answer(Ok(()));
-                        shared.run_kswapd(kswapd, is_of_process);
+                        shared.run_kswapd(kswapd, ledger, is_of_process);
                     }
                     Err(error) => answer(Err(error)),
                 }
@@ -607,8 +607,7 @@ impl Pager {
     pub fn count_unmanaged(&self) -> u64 {
         let Some(process) = ProcessMemory::now() else { return 0 };
         let _blocked = SignalsBlocked::new();
-        let processes = self.shared.lock().core.processes();
-        let owed = self.shared.count_unmanaged(process, processes);
+        let owed = self.shared.count_unmanaged(process, self.options.ledger);
         if owed > 0 {
             // Who asks for much makes the room for it.
             self.shared.reclaim(Demand::Frames(owed));
@@ -834,7 +833,7 @@ impl Shared {
         })?;
         if is_of_process && let Some(process) = ProcessMemory::now() {
             // It has these already, and needs the more for them.
-            self.count_unmanaged(process, ledger.live().count() as u32);
+            self.count_unmanaged(process, Some(ledger));
         }
         let began = Instant::now();
         loop {
@@ -959,25 +958,25 @@ impl Shared {
     }
 
     /// How many frames have to be made free for what is not managed.
-    fn count_unmanaged(&self, process: ProcessMemory, processes: u32) -> u32 {
+    fn count_unmanaged(&self, process: ProcessMemory, ledger: Option<&Ledger>) -> u32 {
         let now_us = self.now_us();
+        let processes = ledger.map_or(1, |ledger| ledger.live().count().max(1) as u32);
         let mut state = self.lock();
         state.counted_us = now_us;
         // Processes of a tree mostly have the same files: each counts a part of them.
-        let of_files = process.of_files / processes.max(1);
+        let of_files = process.of_files / processes;
         state.core.count_unmanaged(process.resident.saturating_sub(process.of_files) + of_files);
         state.core.frames_owed()
     }
 
-    fn run_kswapd(&self, mut kswapd: Kswapd, is_of_process: bool) {
+    fn run_kswapd(&self, mut kswapd: Kswapd, ledger: Option<&Ledger>, is_of_process: bool) {
         let alarm = self.alarm(&self.lock());
         loop {
             // Before the look at what there is to do: whoever finds more for us rings after that.
             let seen = alarm.load(Ordering::SeqCst);
             let is_due = is_of_process && self.now_us() > self.lock().counted_us + COUNT_EVERY_US;
             if is_due && let Some(process) = ProcessMemory::now() {
-                let processes = self.lock().core.processes();
-                self.count_unmanaged(process, processes);
+                self.count_unmanaged(process, ledger);
             }
             self.drive(&mut kswapd);
             let mut state = self.lock();

@@ -15,6 +15,7 @@ use std::sync::{Mutex, OnceLock};
 use zpager_core::fault::{Access, Outcome};
 use zpager_core::page::PAGE_BYTES;
 
+use crate::errno::{errno, set_errno};
 use crate::error::Error;
 use crate::handler_thread;
 use crate::mapping::Mapping;
@@ -236,9 +237,9 @@ fn find(address: usize) -> Option<*const Shared> {
 
 /// Called by the kernel on the thread that faulted, all signals blocked.
 extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel passes a siginfo_t and a ucontext_t; errno is this thread's own.
+    // SAFETY: the kernel passes a siginfo_t and a ucontext_t.
     unsafe {
-        let errno = *libc::__errno_location();
+        let errno_before = errno();
         let address = (*info).si_addr() as usize;
         // Not somebody's `kill`, nor a poisoned page, which is a hardware error to the kernel.
         let is_fault = (*info).si_code == libc::BUS_ADRERR;
@@ -249,7 +250,7 @@ extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut l
             match (*shared).serve_here(address, access, was_mapped) {
                 Outcome::Resolved => {
                     SERVED.fetch_add(1, Ordering::Relaxed);
-                    *libc::__errno_location() = errno;
+                    set_errno(errno_before);
                     return;
                 }
                 failure => handler_thread::report(failure, address, (*shared).offset_in_region(address)),
@@ -265,7 +266,7 @@ extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut l
         // The program's handler may touch managed memory. What it blocks beside that is up to the program.
         let blocked = (*context.cast::<libc::ucontext_t>()).uc_sigmask;
         set_mask((bits(&blocked) | bits(&action.sa_mask)) & !bit(libc::SIGBUS));
-        *libc::__errno_location() = errno;
+        set_errno(errno_before);
         pass_on(&action, signal, info, context);
     }
 }

@@ -6,6 +6,8 @@
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use zpager_linux::at_fork::at_fork;
+
 use crate::{blocks, mappings};
 
 type Guards = (blocks::Guards, mappings::Guard);
@@ -27,18 +29,9 @@ pub fn is_under_way_here() -> bool {
     thread != 0 && thread == unsafe { libc::pthread_self() } as usize
 }
 
-unsafe extern "C" {
-    fn pthread_atfork(
-        before: Option<extern "C" fn()>,
-        in_parent: Option<extern "C" fn()>,
-        in_child: Option<extern "C" fn()>,
-    ) -> i32;
-}
-
 /// Called once, after the pager was made.
 pub fn prepare() {
-    // SAFETY: registers functions that are called by `fork`, on the thread that forks.
-    unsafe { pthread_atfork(Some(before), Some(after), Some(after)) };
+    at_fork(Some(before), Some(after), Some(after));
 }
 
 extern "C" fn before() {

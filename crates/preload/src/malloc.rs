@@ -10,6 +10,7 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use zpager_core::page::PAGE_BYTES;
+use zpager_linux::errno::{errno, set_errno};
 
 use crate::blocks;
 use crate::fork;
@@ -18,8 +19,7 @@ use crate::small;
 use crate::start::{is_managed, is_ready};
 
 fn out_of_memory() -> *mut c_void {
-    // SAFETY: this thread's own.
-    unsafe { *libc::__errno_location() = libc::ENOMEM };
+    set_errno(libc::ENOMEM);
     ptr::null_mut()
 }
 
@@ -60,9 +60,9 @@ unsafe extern "C" fn free(block: *mut c_void) {
         if !is_managed(block as usize) {
             libc_malloc::free(block);
         } else if !fork::is_under_way_here() {
-            let errno = *libc::__errno_location();
+            let errno_before = errno();
             blocks::free(block.cast());
-            *libc::__errno_location() = errno;
+            set_errno(errno_before);
         }
     }
 }
@@ -129,16 +129,14 @@ unsafe extern "C" fn posix_memalign(into: *mut *mut c_void, alignment: usize, by
     if !alignment.is_power_of_two() || !alignment.is_multiple_of(size_of::<usize>()) {
         return libc::EINVAL;
     }
-    // SAFETY: errno is this thread's own, and stays; the caller gives a place for the block.
-    unsafe {
-        let errno = *libc::__errno_location();
-        let block = memalign(alignment, bytes);
-        *libc::__errno_location() = errno;
-        if block.is_null() {
-            return libc::ENOMEM;
-        }
-        *into = block;
+    let errno_before = errno();
+    let block = memalign(alignment, bytes);
+    set_errno(errno_before);
+    if block.is_null() {
+        return libc::ENOMEM;
     }
+    // SAFETY: the caller gives a place for the block.
+    unsafe { *into = block };
     0
 }
 

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use zpager_core::page::PAGE_BYTES;
+use zpager_linux::errno::{errno, set_errno};
 
 use crate::blocks;
 use crate::fork;
@@ -35,8 +36,7 @@ pub fn is_any_protected() -> bool {
 }
 
 fn fail(error: c_int) -> *mut c_void {
-    // SAFETY: this thread's own.
-    unsafe { *libc::__errno_location() = error };
+    set_errno(error);
     libc::MAP_FAILED
 }
 
@@ -134,8 +134,7 @@ unsafe fn read_file(into: *mut u8, bytes: usize, file: c_int, offset: i64) -> Re
         match usize::try_from(read) {
             Ok(0) => break,
             Ok(read) => done += read,
-            // SAFETY: this thread's own.
-            Err(_) => match unsafe { *libc::__errno_location() } {
+            Err(_) => match errno() {
                 libc::EINTR => {}
                 error => return Err(error),
             },

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use zpager_linux::errno::{errno, set_errno};
 use zpager_linux::pager::Delivery;
 
 use crate::fork;
@@ -51,8 +52,8 @@ fn look() -> usize {
     if fork::is_under_way_here() {
         return 0;
     }
-    // SAFETY: this thread's own, and nobody expects that a block changes it.
-    let errno = unsafe { *libc::__errno_location() };
+    // Nobody expects that a block changes it.
+    let errno_before = errno();
     let step = pager().map_or(0, |pager| {
         let options = pager.options();
         if pager.count_unmanaged() > options.ram_bytes / UNMANAGED_OF_RAM {
@@ -64,7 +65,6 @@ fn look() -> usize {
         }
         options.ram_bytes / STEP_OF_RAM
     });
-    // SAFETY: as above.
-    unsafe { *libc::__errno_location() = errno };
+    set_errno(errno_before);
     (step as usize).max(1 << 20)
 }

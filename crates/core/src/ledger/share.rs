@@ -125,11 +125,6 @@ impl Core {
         self.share.as_ref().map(|share| share.dealings)
     }
 
-    /// Processes that share the RAM, this one among them.
-    pub fn processes(&self) -> u32 {
-        self.share.as_ref().map_or(1, |share| share.ledger.live().count().max(1) as u32)
-    }
-
     /// Frames that others want of us.
     pub fn pressed(&self) -> u32 {
         self.share.as_ref().map_or(0, |share| share.ledger.entry(share.place).pressed())
