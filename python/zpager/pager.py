@@ -26,8 +26,12 @@ from zpager.errors import (
     SwapDirectoryWarning,
 )
 from zpager.options import (
+    DEFAULT_CODEC,
     DEFAULT_EVICTION,
+    DEFAULT_FAULTS,
+    DEFAULT_IO,
     DEFAULT_POLICY,
+    DEFAULT_POOL,
     LARGEST_READAHEAD_PAGES,
     Codec,
     Eviction,
@@ -119,18 +123,18 @@ class Pager:
         *,
         ram: Size,
         swap: Size | None = None,
-        codec: Codec = "lz4",
-        pool: Pool = "zsmalloc",
+        codec: Codec = DEFAULT_CODEC,
+        pool: Pool = DEFAULT_POOL,
         policy: Policy = DEFAULT_POLICY,
         eviction: Eviction = DEFAULT_EVICTION,
-        faults: Faults = "auto",
+        faults: Faults = DEFAULT_FAULTS,
         pool_limit: Size | Literal["auto"] = "auto",
         reserve: Size | None = None,
         swap_dir: str | os.PathLike[str] | None = None,
         shuffle: bool = True,
         readahead_pages: int = LARGEST_READAHEAD_PAGES,
         encrypt: bool = True,
-        io: Io = "auto",
+        io: Io = DEFAULT_IO,
     ) -> None:
         """Reserve the swap file and start the engine; see the class for the arguments."""
         options = Options.checked(
