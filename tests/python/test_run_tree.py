@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +15,23 @@ import pytest
 from engines import MIB
 from test_run import SECONDS, ZPAGER
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from bench.programs.tree import processes_of  # noqa: E402
+
 pytestmark = pytest.mark.userfaultfd
 
 RAM_MIB = 96
 RAM = f"--ram={RAM_MIB}MiB", "--swap=512MiB"
 
-# Pages that hold their number and a version, every fourth of them noise.
 WORKER = """
-import random, sys
+import random
+from paged_memory import PagedMemory
 
-PAGE = 4096
-NOISE = random.Random(1).randbytes(PAGE)
-
-class Memory:
+class Memory(PagedMemory):
     def __init__(self, mib):
         self.pages = mib << 8
-        self.block = bytearray(mib << 20)
-        self.versions = [0] * self.pages
-        for page in range(self.pages):
-            self.write(page)
-
-    def content(self, page):
-        head = (page << 32 | self.versions[page]).to_bytes(8, 'little')
-        return head + (NOISE[8:] if page % 4 == 0 else bytes(PAGE - 8))
-
-    def write(self, page):
-        self.versions[page] += 1
-        self.block[page * PAGE:(page + 1) * PAGE] = self.content(page)
-
-    def check(self):
-        for page in range(self.pages):
-            assert self.block[page * PAGE:(page + 1) * PAGE] == self.content(page), page
+        super().__init__(self.pages, noise_one_in=4)
 
     def churn(self, seed, count):
         draw = random.Random(seed)
@@ -75,7 +60,7 @@ class Run:
 
     def __init__(self, directory: Path, code: str, *arguments: str, options: tuple[str, ...] = RAM) -> None:
         self.report_path = directory / "report.json"
-        environment = {**os.environ, "PYTHONPATH": str(directory)}
+        environment = {**os.environ, "PYTHONPATH": f"{directory}:{Path(__file__).parent}"}
         self.process = subprocess.Popen(
             [
                 *(ZPAGER, "run", *options, f"--report={self.report_path}"),
@@ -93,7 +78,7 @@ class Run:
 
     def _watch(self) -> None:
         while self.process.poll() is None:
-            self.samples.append(sum(map(pss_bytes, descendants(self.process.pid))))
+            self.samples.append(sum(map(pss_bytes, processes_of(self.process.pid)[1:])))
             time.sleep(0.02)
 
     @property
@@ -118,16 +103,6 @@ class Run:
             self._watcher.join()
         assert self.process.returncode == code, self.errors[-3000:]
         return json.loads(self.report_path.read_text())
-
-
-def descendants(process: int) -> Iterator[int]:
-    try:
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    for child in map(int, children):
-        yield child
-        yield from descendants(child)
 
 
 def field_bytes(path: str, name: str) -> int:
