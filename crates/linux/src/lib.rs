@@ -9,7 +9,7 @@
 compile_error!("zpager needs Linux");
 
 pub mod pager;
-mod process_memory;
+pub mod process_memory;
 
 pub mod at_fork;
 pub mod errno;
