@@ -238,9 +238,14 @@ def test_it_ends_soon_after_the_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize("faults", ["thread", "signal"])
 def test_a_program_may_close_everything_that_it_does_not_know(faults: str) -> None:
     done = python(
-        "import os, resource\n"
+        "import fcntl, os, resource\n"
         "block = bytearray(96 << 20)\n"
         "assert os.open('/dev/null', os.O_RDONLY) == 3\n"  # the lowest number is the program's
+        "for number in range(4, 5000):\n"
+        "    for ask in os.fstat, lambda number: fcntl.fcntl(number, fcntl.F_GETFD):\n"
+        "        try: ask(number)\n"
+        "        except OSError: pass\n"
+        "        else: raise AssertionError(number)\n"
         "highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0]\n"
         "os.closerange(3, highest)\n"
         "for number in range(3, 5000):\n"

@@ -19,6 +19,7 @@
 mod own;
 
 mod copies;
+pub mod descriptors;
 pub mod last_thread;
 #[macro_use]
 pub mod list;

@@ -56,10 +56,6 @@ macro_rules! for_each_call {
                 [into], |pages| { pages.string(path); };
             __lxstat64(version: c_int, path: *const c_char, into: *mut libc::stat) -> c_int,
                 [into], |pages| { pages.string(path); };
-            fstat(file: c_int, into: *mut libc::stat) -> c_int, [into], |_pages| {};
-            fstat64(file: c_int, into: *mut libc::stat) -> c_int, [into], |_pages| {};
-            __fxstat(version: c_int, file: c_int, into: *mut libc::stat) -> c_int, [into], |_pages| {};
-            __fxstat64(version: c_int, file: c_int, into: *mut libc::stat) -> c_int, [into], |_pages| {};
             fstatat(directory: c_int, path: *const c_char, into: *mut libc::stat, flags: c_int) -> c_int,
                 [into], |pages| { pages.string(path); };
             fstatat64(directory: c_int, path: *const c_char, into: *mut libc::stat, flags: c_int) -> c_int,
@@ -210,10 +206,6 @@ macro_rules! for_each_call {
             // Open files.
             ioctl(file: c_int, request: c_ulong, argument: *mut c_void) -> c_int,
                 [], |pages| { pages.ioctl(request, argument); };
-            fcntl(file: c_int, command: c_int, argument: *mut c_void) -> c_int,
-                [], |pages| { pages.structure(argument); };
-            fcntl64(file: c_int, command: c_int, argument: *mut c_void) -> c_int,
-                [], |pages| { pages.structure(argument); };
             getdents64(file: c_int, into: *mut c_void, bytes: usize) -> isize,
                 [], |pages| { pages.write(into, bytes); };
             pipe(into: *mut [c_int; 2]) -> c_int, [into], |_pages| {};
@@ -387,6 +379,14 @@ macro_rules! for_each_own_call {
                 pwritev2(file: c_int, vector: *const iovec, count: c_int, offset: i64, flags: c_int) -> isize;
                 pwritev64v2(file: c_int, vector: *const iovec, count: c_int, offset: i64, flags: c_int) -> isize;
                 getrandom(into: *mut c_void, bytes: usize, flags: c_uint) -> isize;
+            }
+            descriptors {
+                fstat(file: c_int, into: *mut libc::stat) -> c_int;
+                fstat64(file: c_int, into: *mut libc::stat) -> c_int;
+                __fxstat(version: c_int, file: c_int, into: *mut libc::stat) -> c_int;
+                __fxstat64(version: c_int, file: c_int, into: *mut libc::stat) -> c_int;
+                fcntl(file: c_int, command: c_int, argument: *mut c_void) -> c_int;
+                fcntl64(file: c_int, command: c_int, argument: *mut c_void) -> c_int;
             }
             sockets {
                 accept(socket: c_int, address: *mut c_void, length: *mut c_uint) -> c_int;

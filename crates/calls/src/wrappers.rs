@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use libc::{rlimit, rusage, siginfo_t, timespec, timeval};
 
 use crate::original::Original;
-use crate::{signals, sockets, spawn, stacks, system_call, transfer, waiting};
+use crate::{descriptors, signals, sockets, spawn, stacks, system_call, transfer, waiting};
 
 /// One of them.
 pub struct Wrapper {
