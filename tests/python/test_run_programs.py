@@ -477,3 +477,21 @@ def test_small_blocks_are_managed_once_they_are_much() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 64 * MIB * 1.2, "100 MiB of small blocks"
+
+
+def test_memory_that_is_not_touched_yet_hides_no_small_blocks() -> None:
+    done = python(
+        LIBC + "libc.malloc.restype = ctypes.c_void_p\n"
+        "def small(size):\n"
+        "    for _ in range(size // 1500): ctypes.memset(libc.malloc(1500), 1, 1500)\n"
+        "small(56 * MIB)\n"
+        "large = [new(150 * MIB)]\n"
+        "small(6 * MIB)\n"  # whereupon the small blocks are counted
+        "large.append(new(70 * MIB))\n"
+        "for start, size in zip(large, (150 * MIB, 70 * MIB)): fill(start, size)\n"
+        "for start, size in zip(large, (150 * MIB, 70 * MIB)): check(start, size)\n"
+        "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n",
+        options=("--ram=256MiB", "--swap=1GiB"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 256 * MIB * RSS_OF_RAM_MOST

@@ -14,7 +14,12 @@ impl Core {
     /// The kernel says that the process has so many frames; what is counted nowhere else is not managed.
     pub fn count_unmanaged(&mut self, process_frames: u32) {
         let before = self.unmanaged();
-        let mut wanted = process_frames.saturating_sub(self.managed_frames()).min(self.unmanaged_max());
+        let mut wanted = process_frames.saturating_sub(self.managed_frames());
+        if self.regions.unwatched_pages() > 0 {
+            // Their pages that were not touched yet are counted as managed, too, and would hide as many.
+            wanted = wanted.max(before);
+        }
+        wanted = wanted.min(self.unmanaged_max());
         while wanted > before && self.capacity_pages_beside(wanted) < self.regions.page_count() {
             wanted = before + (wanted - before) / 2;
         }
