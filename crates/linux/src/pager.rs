@@ -75,6 +75,8 @@ const PAUSES_PER_LOOK: usize = 8;
 const ATTEMPTS: u32 = 16;
 /// How often kswapd counts what is not managed, at most.
 const COUNT_EVERY_US: u64 = 10_000;
+/// And before a region is left to the kernel, for which there must be room beside that.
+const COUNT_EVERY_US_FOR_REGIONS: u64 = 1000;
 /// How long somebody waits who missed the word that he waited for.
 const WAIT_MAX: Duration = Duration::from_millis(1);
 /// How long a process waits for others to make room for it, before it overdraws the ledger.
@@ -507,7 +509,7 @@ impl Pager {
                     if handler_thread::has_poisoned() {
                         self.shared.memory_discard(first, page_count);
                     }
-                    self.shared.drive(&mut Unwatch::new(first, page_count));
+                    self.leave_to_kernel(first, page_count);
                     return Ok(Region { pager: Arc::clone(self), first, page_count });
                 }
                 Err(AllocateError::NeedFrames(frames)) => {
@@ -528,6 +530,14 @@ impl Pager {
                 }
             }
         }
+    }
+
+    /// If there is room for all of it, beside what is not managed as of now.
+    fn leave_to_kernel(&self, first: PageNumber, page_count: u32) {
+        if self.options.is_of_process && page_count >= HUGE_PAGE_PAGES {
+            self.shared.count_unmanaged_every(COUNT_EVERY_US_FOR_REGIONS, self.options.ledger);
+        }
+        self.shared.drive(&mut Unwatch::new(first, page_count));
     }
 
     fn discard(&self, mut task: Discard) {
@@ -612,8 +622,10 @@ impl Pager {
             // Who asks for much makes the room for it.
             self.shared.reclaim(Demand::Frames(owed));
         }
-        let elsewhere = self.shared.lock().core.managed_frames() + process.of_files;
-        u64::from(process.resident.saturating_sub(elsewhere)) * PAGE_BYTES as u64
+        let state = self.shared.lock();
+        let elsewhere =
+            state.core.managed_frames().min(process.resident.saturating_sub(state.core.unmanaged()));
+        u64::from(process.resident.saturating_sub(elsewhere + process.of_files)) * PAGE_BYTES as u64
     }
 
     /// Panics unless all tables agree with one another.
@@ -969,14 +981,21 @@ impl Shared {
         state.core.frames_owed()
     }
 
+    /// Unless that was done within this time.
+    fn count_unmanaged_every(&self, every_us: u64, ledger: Option<&Ledger>) {
+        let is_due = self.now_us() > self.lock().counted_us + every_us;
+        if is_due && let Some(process) = ProcessMemory::now() {
+            self.count_unmanaged(process, ledger);
+        }
+    }
+
     fn run_kswapd(&self, mut kswapd: Kswapd, ledger: Option<&Ledger>, is_of_process: bool) {
         let alarm = self.alarm(&self.lock());
         loop {
             // Before the look at what there is to do: whoever finds more for us rings after that.
             let seen = alarm.load(Ordering::SeqCst);
-            let is_due = is_of_process && self.now_us() > self.lock().counted_us + COUNT_EVERY_US;
-            if is_due && let Some(process) = ProcessMemory::now() {
-                self.count_unmanaged(process, ledger);
+            if is_of_process {
+                self.count_unmanaged_every(COUNT_EVERY_US, ledger);
             }
             self.drive(&mut kswapd);
             let mut state = self.lock();
