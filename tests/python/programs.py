@@ -73,6 +73,18 @@ def turmoil(faults: str, pool: str, access: str, seconds: str) -> None:
     print(json.dumps({"operations": operations} | engine.counters()))
 
 
+def read_at_random(faults: str) -> None:
+    """Reads words of four times the budget. Prints the seconds."""
+    with zpager.Pager(ram="64MiB", swap="512MiB", faults=faults) as pager:
+        words = pager.empty(256 * MIB // 8, dtype=np.int64)
+        words[:] = np.arange(len(words)) % 1000
+        at = np.random.default_rng(1).integers(0, len(words), 100_000)
+        began = time.perf_counter()
+        found = words[at]
+        print(time.perf_counter() - began)
+        assert (found == at % 1000).all()
+
+
 def signals_during_faults(faults: str) -> None:
     """A timer's handler reads managed memory while the program does the same. Prints how often it rang."""
     engine = make_engine(faults=faults)

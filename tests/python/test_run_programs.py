@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -105,6 +106,29 @@ def test_a_program_with_much_more_memory_than_ram(program: Program, disk_directo
     assert managed.rss_bytes_peak <= RSS_OF_RAM_MOST * ram_bytes
     if program.short_name == "pandas":
         assert managed.wall_seconds <= 2.5 * plain.wall_seconds
+
+
+# What each has at its peak, in MiB, for some seconds of work.
+WITHIN_RAM = {"pandas": 1000, "numpy": 1500, "objects": 1000}
+WITHIN_RAM_ROUNDS = 5
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(LONG_SECONDS)
+@pytest.mark.parametrize("job", WITHIN_RAM)
+def test_a_program_within_its_ram_is_not_slowed_down(job: str, disk_directory: Path) -> None:
+    command = [sys.executable, str(CHECKOUT / "bench/programs/jobs.py"), job, str(WITHIN_RAM[job])]
+    wrapper = [ZPAGER, "run", "--quiet", "--ram=6GiB", "--swap=16GiB", "--"]
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for round_ in range(WITHIN_RAM_ROUNDS):
+        for managed in (False, True) if round_ % 2 == 0 else (True, False):
+            prefix = wrapper if managed else []
+            ran = tree.run(prefix + command, timeout_seconds=SHORT_SECONDS, directory=disk_directory)
+            assert ran.code == 0, ran.stderr[-3000:]
+            seconds[managed].append(ran.wall_seconds)
+    ratio = median(seconds[True]) / median(seconds[False])
+    print(f"{job}: {ratio:.3f} times the time; {seconds}")
+    assert ratio <= 1.05
 
 
 # stress-ng
