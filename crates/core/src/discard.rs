@@ -164,7 +164,11 @@ impl Task for Discard {
         if self.next < self.end {
             return self.plan(core);
         }
-        if let Some(first) = self.region.take() {
+        if let Some(first) = self.region {
+            // Who touched a page just before it was discarded left its slot to who writes it.
+            if core.swap_cache.has_orphan_of(first..self.end) {
+                return Next::Wait;
+            }
             core.unlock_pages(first, self.end.0 - first.0);
             core.regions.remove(first);
         }

@@ -11,6 +11,8 @@
 //! slot its page may be copied back to the program, which makes the slot an *orphan*; the last
 //! reader releases it.
 
+use std::ops::Range;
+
 use crate::page::PageNumber;
 
 const NIL: u32 = u32::MAX;
@@ -30,7 +32,7 @@ impl StagingSlot {
 enum Holds {
     Nothing,
     Idle,
-    Read { readers: u8, is_orphan: bool },
+    Read { readers: u8 },
     Emptying,
 }
 
@@ -43,6 +45,8 @@ struct Place {
     next: u32,
     /// When unuse put the page here, in microseconds, wrapping; 0 where it came otherwise.
     unused_us: u32,
+    /// Its page went elsewhere while a task read it.
+    is_orphan: bool,
     holds: Holds,
 }
 
@@ -62,6 +66,7 @@ pub struct SwapCache {
     places: Vec<Place>,
     chains: [Chain; 2],
     free: u32,
+    orphans: u32,
     /// Slots that should be in use at most.
     limit: u32,
     /// Where the search for a free slot goes on: slots in a row are released in one call.
@@ -71,12 +76,11 @@ pub struct SwapCache {
 impl SwapCache {
     /// A swap cache of so many staging slots. Nothing allocates after this.
     pub fn new(slots: u32) -> Self {
-        let nothing =
-            Place { page: PageNumber(0), previous: NIL, next: NIL, unused_us: 0, holds: Holds::Nothing };
         SwapCache {
-            places: vec![nothing; slots as usize],
+            places: vec![Place::NOTHING; slots as usize],
             chains: [Chain { head: NIL, tail: NIL, length: 0 }; 2],
             free: slots,
+            orphans: 0,
             limit: slots,
             cursor: 0,
         }
@@ -128,8 +132,7 @@ impl SwapCache {
         let slot = StagingSlot(self.cursor);
         self.cursor = (self.cursor + 1) % self.slots();
         self.free -= 1;
-        self.places[slot.index()] =
-            Place { page, previous: NIL, next: NIL, unused_us: 0, holds: Holds::Emptying };
+        self.places[slot.index()] = Place { page, holds: Holds::Emptying, ..Place::NOTHING };
         Some(slot)
     }
 
@@ -150,7 +153,7 @@ impl SwapCache {
         (tail != NIL).then(|| {
             let slot = StagingSlot(tail);
             self.unlink(slot);
-            self.places[slot.index()].holds = Holds::Read { readers: 1, is_orphan: false };
+            self.places[slot.index()].holds = Holds::Read { readers: 1 };
             (slot, self.places[slot.index()].page)
         })
     }
@@ -158,7 +161,8 @@ impl SwapCache {
     /// The one reader has not got rid of the page: it is back at the head, so that others get a
     /// turn.
     pub fn put_back(&mut self, slot: StagingSlot) {
-        let place = self.place(slot, Holds::Read { readers: 1, is_orphan: false });
+        let place = self.place(slot, Holds::Read { readers: 1 });
+        assert!(!place.is_orphan, "{slot:?}");
         place.holds = Holds::Emptying;
         place.unused_us = 0;
         self.link(slot);
@@ -169,8 +173,8 @@ impl SwapCache {
     pub fn reader_done(&mut self, slot: StagingSlot) -> bool {
         let holds = &mut self.places[slot.index()].holds;
         match holds {
-            Holds::Read { readers: 1, .. } | Holds::Emptying => *holds = Holds::Emptying,
-            Holds::Read { readers, .. } => *readers -= 1,
+            Holds::Read { readers: 1 } | Holds::Emptying => *holds = Holds::Emptying,
+            Holds::Read { readers } => *readers -= 1,
             _ => unreachable!("{slot:?} holds {holds:?}"),
         }
         *holds == Holds::Emptying
@@ -179,20 +183,25 @@ impl SwapCache {
     /// A page that was taken back could not be had: it is here as before. `true`: another task
     /// reads it still, and finds no orphan. `false`: it waits for its turn again.
     pub fn stay(&mut self, slot: StagingSlot) -> bool {
-        let holds = &mut self.places[slot.index()].holds;
-        if let Holds::Read { readers: readers @ 2.., is_orphan } = holds {
+        let place = &mut self.places[slot.index()];
+        self.orphans -= u32::from(std::mem::take(&mut place.is_orphan));
+        if let Holds::Read { readers: readers @ 2.. } = &mut place.holds {
             *readers -= 1;
-            *is_orphan = false;
             return true;
         }
-        *holds = Holds::Emptying;
+        place.holds = Holds::Emptying;
         self.link(slot);
         false
     }
 
     /// Whether the page went elsewhere while a task reads it.
     pub fn is_orphan(&self, slot: StagingSlot) -> bool {
-        matches!(self.places[slot.index()].holds, Holds::Read { is_orphan: true, .. })
+        self.places[slot.index()].is_orphan
+    }
+
+    /// Whether any of these pages went elsewhere while a task read it, and still has its slot.
+    pub fn has_orphan_of(&self, pages: Range<PageNumber>) -> bool {
+        self.orphans > 0 && self.places.iter().any(|place| place.is_orphan && pages.contains(&place.page))
     }
 
     /// Whether a task reads the slot, so that its memory cannot be taken away.
@@ -204,14 +213,16 @@ impl SwapCache {
     /// move or release. `false`: a task reads it, so it can only be copied; the caller is a reader
     /// itself from now on.
     pub fn take_back(&mut self, slot: StagingSlot) -> bool {
-        match &mut self.places[slot.index()].holds {
+        let place = &mut self.places[slot.index()];
+        match &mut place.holds {
             Holds::Idle => {
                 self.unlink(slot);
                 self.places[slot.index()].holds = Holds::Emptying;
                 true
             }
-            Holds::Read { readers, is_orphan } if !*is_orphan => {
-                *is_orphan = true;
+            Holds::Read { readers } if !place.is_orphan => {
+                place.is_orphan = true;
+                self.orphans += 1;
                 *readers += 1;
                 false
             }
@@ -221,7 +232,10 @@ impl SwapCache {
 
     /// The slot's memory has been released or moved away.
     pub fn give_slot_back(&mut self, slot: StagingSlot) {
-        self.place(slot, Holds::Emptying).holds = Holds::Nothing;
+        let place = self.place(slot, Holds::Emptying);
+        place.holds = Holds::Nothing;
+        let was_orphan = std::mem::take(&mut place.is_orphan);
+        self.orphans -= u32::from(was_orphan);
         self.free += 1;
     }
 
@@ -284,6 +298,15 @@ impl SwapCache {
 }
 
 impl Place {
+    const NOTHING: Place = Place {
+        page: PageNumber(0),
+        previous: NIL,
+        next: NIL,
+        unused_us: 0,
+        is_orphan: false,
+        holds: Holds::Nothing,
+    };
+
     fn chain(&self) -> usize {
         if self.unused_us == 0 { BY_AGE } else { UNUSED }
     }
@@ -311,10 +334,14 @@ mod tests {
         assert_eq!(cache.take_coldest(), Some((slots[4], PageNumber(4))));
         assert!(!cache.take_back(slots[2]), "it is being read");
         assert!(cache.is_orphan(slots[2]));
+        assert!(cache.has_orphan_of(PageNumber(2)..PageNumber(3)));
+        assert!(!cache.has_orphan_of(PageNumber(3)..PageNumber(9)));
         assert!(cache.take_back(slots[0]));
         assert!(!cache.reader_done(slots[2]), "one task copies it still");
         assert!(cache.reader_done(slots[2]));
+        assert!(cache.has_orphan_of(PageNumber(2)..PageNumber(3)), "its memory is there still");
         cache.give_slot_back(slots[2]);
+        assert!(!cache.has_orphan_of(PageNumber(0)..PageNumber(9)));
         cache.give_slot_back(slots[0]);
         cache.put_back(slots[4]);
         assert_eq!((cache.length(), cache.unused(), cache.free_slots()), (3, 0, 2));
