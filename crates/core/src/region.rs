@@ -1,6 +1,8 @@
 //! Ranges of the window that were given out. A page between two regions always separates
 //! them, so that an access just past the end of one is caught and not served.
 
+use std::ops::Range;
+
 use crate::page::{HUGE_PAGE_PAGES, PageNumber};
 
 /// A range of pages that belongs to one allocation.
@@ -49,6 +51,12 @@ impl Regions {
     /// Pages of those that are the kernel's.
     pub fn unwatched_pages(&self) -> u32 {
         self.unwatched_pages
+    }
+
+    /// The next pages from this one on that are the kernel's, and lie in one region.
+    pub fn unwatched_from(&self, page: PageNumber) -> Option<Range<PageNumber>> {
+        let region = self.sorted.iter().find(|region| region.is_unwatched() && page < region.end())?;
+        Some(page.max(region.watched_until)..region.end())
     }
 
     /// All regions in the order of their addresses.

@@ -11,12 +11,15 @@ use crate::budget::Use;
 use crate::engine::{Config, Core};
 
 impl Core {
-    /// The kernel says that the process has so many frames; what is counted nowhere else is not managed.
-    pub fn count_unmanaged(&mut self, process_frames: u32) {
+    /// The kernel says that the process has so many frames; what is counted nowhere else is not managed. Of the
+    /// unwatched pages, which all count, so many are there, or it is not known how many.
+    pub fn count_unmanaged(&mut self, process_frames: u32, unwatched_frames: Option<u32>) {
         let before = self.unmanaged();
-        let mut wanted = process_frames.saturating_sub(self.managed_frames());
-        if self.regions.unwatched_pages() > 0 {
-            // Their pages that were not touched yet are counted as managed, too, and would hide as many.
+        let unwatched_pages = self.regions.unwatched_pages();
+        let untouched = unwatched_pages.saturating_sub(unwatched_frames.unwrap_or(unwatched_pages));
+        let mut wanted = process_frames.saturating_sub(self.managed_frames().saturating_sub(untouched));
+        if unwatched_frames.is_none() {
+            // What was not touched would hide as much of what is not managed.
             wanted = wanted.max(before);
         }
         wanted = wanted.min(self.unmanaged_max());

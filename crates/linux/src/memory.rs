@@ -6,6 +6,7 @@
 //! and allocates nothing.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -72,6 +73,12 @@ impl ManagedMemory {
         memory.map(PageNumber(0), &ZEROS[..1], false);
         memory.discard(PageNumber(0), 1);
         Ok(memory)
+    }
+
+    /// How many pages of a range are there, if the kernel says.
+    pub fn count_present(&self, pages: Range<PageNumber>) -> Option<u32> {
+        let count = (pages.end.0 - pages.start.0) as usize;
+        self.pagemap.as_ref()?.count_present(self.of_page(pages.start), count).map(|count| count as u32)
     }
 
     /// Whether a forked child gets the memory, all of it.

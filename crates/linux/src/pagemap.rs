@@ -85,6 +85,19 @@ impl Pagemap {
         present
     }
 
+    /// How many pages of a range of any length are there, if the kernel says.
+    pub fn count_present(&self, start: usize, pages: usize) -> Option<usize> {
+        let end = start + pages * PAGE_BYTES;
+        let (mut from, mut bytes) = (start, 0);
+        while from < end {
+            let mut ranges = [PageRange::default(); RANGES_MAX];
+            let (count, walk_end) = self.scan(from, end, &mut ranges).ok()?;
+            bytes += ranges[..count].iter().map(|range| range.end - range.start).sum::<u64>() as usize;
+            from = walk_end;
+        }
+        Some(bytes / PAGE_BYTES)
+    }
+
     /// Ranges found, and how far it looked.
     fn scan(&self, start: usize, end: usize, ranges: &mut [PageRange]) -> io::Result<(usize, usize)> {
         let mut argument = ScanArgument {
@@ -123,5 +136,6 @@ mod tests {
         }
         assert_eq!(pagemap.present(mapping.address(0), BATCH_MAX), 0x5555_5555_5555_555d);
         assert_eq!(pagemap.present(mapping.address(BATCH_MAX), 3), 0b101);
+        assert_eq!(pagemap.count_present(mapping.address(0), pages), Some(pages.div_ceil(2) + 1));
     }
 }

@@ -77,6 +77,8 @@ const ATTEMPTS: u32 = 16;
 const COUNT_EVERY_US: u64 = 10_000;
 /// And before a region is left to the kernel, for which there must be room beside that.
 const COUNT_EVERY_US_FOR_REGIONS: u64 = 1000;
+/// And how many times as long as it took it is left alone.
+const COUNT_PAUSES: u64 = 50;
 /// How long somebody waits who missed the word that he waited for.
 const WAIT_MAX: Duration = Duration::from_millis(1);
 /// How long a process waits for others to make room for it, before it overdraws the ledger.
@@ -162,6 +164,8 @@ struct State {
     is_stopping: bool,
     /// When what is not managed was last counted.
     counted_us: u64,
+    /// And how long that took: with many pages of unwatched regions, some milliseconds for each GiB.
+    count_took_us: u64,
     /// Tasks that are being driven.
     driving: u32,
     /// Somebody wants to fork: no task begins.
@@ -292,6 +296,7 @@ impl Pager {
                 is_kswapd_asleep: false,
                 is_stopping: false,
                 counted_us: 0,
+                count_took_us: 0,
                 driving: 0,
                 is_forking: false,
                 children: Vec::new(),
@@ -971,19 +976,41 @@ impl Shared {
 
     /// How many frames have to be made free for what is not managed.
     fn count_unmanaged(&self, process: ProcessMemory, ledger: Option<&Ledger>) -> u32 {
-        let now_us = self.now_us();
+        let began_us = self.now_us();
         let processes = ledger.map_or(1, |ledger| ledger.live().count().max(1) as u32);
+        let unwatched = self.count_unwatched();
         let mut state = self.lock();
-        state.counted_us = now_us;
+        state.counted_us = self.now_us();
+        state.count_took_us = state.counted_us - began_us;
+        let unwatched = unwatched.filter(|(pages, _)| *pages == state.core.regions.unwatched_pages());
         // Processes of a tree mostly have the same files: each counts a part of them.
         let of_files = process.of_files / processes;
-        state.core.count_unmanaged(process.resident.saturating_sub(process.of_files) + of_files);
+        let process_frames = process.resident.saturating_sub(process.of_files) + of_files;
+        state.core.count_unmanaged(process_frames, unwatched.map(|(_, frames)| frames));
         state.core.frames_owed()
     }
 
-    /// Unless that was done within this time.
+    /// The kernel's own pages of regions, and how many of them are there, if it says; others may change that
+    /// meanwhile.
+    fn count_unwatched(&self) -> Option<(u32, u32)> {
+        let (mut pages, mut frames) = (0, 0);
+        let mut from = PageNumber(0);
+        loop {
+            let next = self.lock().core.regions.unwatched_from(from);
+            let Some(range) = next else { return Some((pages, frames)) };
+            from = range.end;
+            pages += range.end.0 - range.start.0;
+            frames += self.memory.count_present(range)?;
+        }
+    }
+
+    /// Unless that was done within this time, or takes too much of it.
     fn count_unmanaged_every(&self, every_us: u64, ledger: Option<&Ledger>) {
-        let is_due = self.now_us() > self.lock().counted_us + every_us;
+        let is_due = {
+            let state = self.lock();
+            let pause_us = every_us.max(COUNT_PAUSES * state.count_took_us);
+            self.now_us() > state.counted_us + pause_us
+        };
         if is_due && let Some(process) = ProcessMemory::now() {
             self.count_unmanaged(process, ledger);
         }
