@@ -9,11 +9,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from engines import MIB
-from test_run import SECONDS, ZPAGER
+from test_run import SECONDS, ZPAGER, python
+
+from zpager.run.preload import LIBRARY
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -290,3 +293,21 @@ for child in children:
     assert report["tree_most_bytes"] > RAM_MIB * MIB
     later = max(run.samples[len(run.samples) * 2 // 3 :])
     assert later <= RAM_MIB * MIB * 1.05
+
+
+def test_a_process_of_another_user_shares_the_ram() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root starts processes of other users")
+    if not all(path.stat().st_mode & 0o001 for path in LIBRARY.parents):
+        pytest.skip(f"{LIBRARY} is not for other users to read")
+    code = (
+        "import subprocess\n"
+        "command = ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=64M', 'count=2']\n"
+        "assert subprocess.run(command, user=65534, group=65534, extra_groups=[]).returncode == 0"
+    )
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "report.json")
+        done = python(code, options=("--ram=64MiB", "--swap=512MiB", f"--report={path}"))
+        assert done.returncode == 0, done.stderr
+        # The first, the child that it forks, and what the child becomes: that cannot report, but was counted.
+        assert json.loads(path.read_text())["tree_processes"] == 3
