@@ -99,7 +99,7 @@ def read(path: str | os.PathLike[str], columns: str = "", block_bytes: int | Non
             for batch in _open(stream, layout, count):
                 _add(collector, places, batch, layout, block_bytes)
         except pa.ArrowInvalid as error:
-            raise ConfigurationError(f"{path}: {error} (rows are counted without the header)") from None
+            raise ConfigurationError(f"{path}: {error}") from None
         except (OverflowError, _Unfit) as error:
             raise ConfigurationError(f"{path}: {error}") from None
     if layout.time:

@@ -12,13 +12,13 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from zpager.errors import ConfigurationError
 from zpager.lab.formats.collector import NO_WRITES, Collector, spread_over_pages
-from zpager.lab.formats.source import line_batches, opened
+from zpager.lab.formats.source import Stream, head, line_batches, opened, read_all
 from zpager.lab.trace import Trace
 
 LACKS: Final = (
@@ -80,9 +80,15 @@ def read(path: str | os.PathLike[str]) -> Trace:
     Files of JSON are read as a whole. Raises ConfigurationError for what is no such file, OSError where it
     cannot be read.
     """
+    start = head(path, len(_PERF_DATA))
+    if start == _PERF_DATA:
+        raise ConfigurationError(
+            f"{path} is a perf_data file; what `perf script -i {path}` prints can be read"
+        )
     collector = Collector()
     with opened(path) as stream:
-        for region in _regions(path, stream):
+        is_json = start.startswith((_ZLIB, b"[", b"{"))
+        for region in _of_json(path, read_all(stream)) if is_json else _regions(path, stream):
             _add(path, collector, region)
     return collector.trace(f"damo: {path}", LACKS)
 
@@ -99,20 +105,11 @@ def _add(path: str | os.PathLike[str], collector: Collector, region: _Region) ->
     collector.add(region.target, number, None, collector.think_ns(region.target, moment_ns))
 
 
-def _regions(path: str | os.PathLike[str], stream: Any) -> Iterator[_Region]:
-    text = b""
+def _regions(path: str | os.PathLike[str], stream: Stream) -> Iterator[_Region]:
+    """Those of lines of text."""
     lines = 0
     state = _RawState()
     for batch in line_batches(stream):
-        if lines == 0:
-            if batch.startswith(_PERF_DATA):
-                raise ConfigurationError(
-                    f"{path} is a perf_data file; what `perf script -i {path}` prints can be read"
-                )
-            if batch.startswith((_ZLIB, b"[", b"{")):
-                text = batch + b"".join(line_batches(stream))
-                yield from _of_json(path, text)
-                return
         for number, line in enumerate(batch.splitlines(), lines + 1):
             try:
                 region = state.region(line)
@@ -122,7 +119,7 @@ def _regions(path: str | os.PathLike[str], stream: Any) -> Iterator[_Region]:
                 ) from None
             if region is not None:
                 yield region
-        lines += batch.count(b"\n") or 1
+        lines += batch.count(b"\n")
 
 
 class _RawState:

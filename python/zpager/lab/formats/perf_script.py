@@ -22,8 +22,10 @@ _BEGINNING = (
     rb"^[ \t]*(?P<command>\S.{0,63}?)[ \t]+(?:-?\d+/)?(?P<thread>-?\d+)[ \t]+(?:\[\d+\][ \t]+)?"
     rb"(?P<seconds>\d+)\.(?P<fraction>\d+):[ \t]+(?:\d+[ \t]+)?(?P<event>[^\s:]\S*?):[ \t]+"
 )
+# A number alone is an address of data; one with a symbol is an instruction's, unless another follows.
 _ADDRESS = (
-    rb"(?:(?P<data>[0-9a-f]+)(?=[ \t]*$|[ \t]+[0-9a-f]{4,}(?:[ \t]|$))|address=(?:0x)?(?P<fault>[0-9a-f]+)"
+    rb"(?:(?P<data>[0-9a-f]+)(?=[ \t]*$|(?:[ \t]+\S+)*?[ \t]+[0-9a-f]{8,16}(?:[ \t]|$))"
+    rb"|address=(?:0x)?(?P<fault>[0-9a-f]+)"
 )
 _FAULT = rb"[ \t]+ip=\S+[ \t]+error_code=(?:0x)?(?P<code>[0-9a-f]+))"
 _SAMPLE = re.compile(_BEGINNING + _ADDRESS + _FAULT, re.MULTILINE)

@@ -77,6 +77,11 @@ def line_batches(stream: Stream) -> Iterator[bytes]:
         yield rest
 
 
+def read_all(stream: Stream) -> bytes:
+    """All that is left."""
+    return b"".join(iter(lambda: stream.read(BATCH_BYTES), b""))
+
+
 def _fill(stream: Stream, size_bytes: int) -> bytes:
     """So many bytes, or as many as are left: a stream may give less at a time."""
     parts = []
