@@ -424,10 +424,10 @@ RECORDS = [
         ],
     }
 ]
-DAMON_EVENTS = """kdamond 4 [000] 0.000001100: damon:damon_aggregated: target_id=3 nr_regions=2 4096-12288: 2 5
-kdamond 4 [000] 0.000001100: damon:damon_aggregated: target_id=3 nr_regions=2 12288-20480: 0 3
-kdamond 4 [000] 0.000001500: damon:damon_monitor_intervals_tune: sample_us=80000
-kdamond 4 [000] 0.000002100: damon:damon_aggregated: target_id=3 nr_regions=1 16384-20480: 1
+DAMON_EVENTS = """kd 4 [000] 0.000001100: damon:damon_aggregated: target_id=3 nr_regions=2 4096-12288: 2 5
+kd 4 [000] 0.000001100: damon:damon_aggregated: target_id=3 nr_regions=2 12288-20480: 0 3
+kd 4 [000] 0.000001500: damon:damon_monitor_intervals_tune: sample_us=80000
+kd 4 [000] 0.000002100: damon:damon_aggregated: target_id=3 nr_regions=1 16384-20480: 1
 """
 DAMON_RAW = """base_time_absolute: 100 ns
 data source: unknown
