@@ -5,7 +5,7 @@ All methods may be called from any thread and release the GIL while they work.
 
 from typing import final
 
-__all__ = ["Allocation", "Engine", "probe"]
+__all__ = ["Allocation", "Engine", "probe", "zpage_bytes"]
 
 @final
 class Engine:
@@ -139,4 +139,12 @@ def probe() -> dict[str, object]:
     - "process_madvise" (bool): whether that call works;
     - "io_uring" (bool): whether it can be set up;
     - "why_no_io_uring" (str or None): the error of the attempt.
+    """
+
+def zpage_bytes(pages: bytes, item_bytes: int) -> dict[str, list[int]]:
+    """What whole pages come to when they are compressed as items of `item_bytes`: by the codec's name, the
+    length of each page's zpage in bytes, without its header.
+
+    0: the page is one value of 8 bytes over and over. 4096: it would not get smaller. Raises
+    ConfigurationError for a part of a page.
     """
