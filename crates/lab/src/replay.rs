@@ -1,0 +1,391 @@
+//! One pager, the threads of a trace, and kswapd, each with a clock of its own: whose clock is the earliest has
+//! the turn.
+//!
+//! A turn is half a step of a task, or as many accesses without a fault as go before somebody else is
+//! due. CPU time counts longer where more are at work than there are CPUs.
+
+use zpager_core::budget::Use;
+use zpager_core::engine::{Config, Core};
+use zpager_core::fault::{Access, FaultTask, Outcome};
+use zpager_core::page::PageNumber;
+use zpager_core::reclaim::kswapd::{self, Kswapd};
+use zpager_core::simulation::memory::Frames;
+use zpager_core::stats::Counters;
+use zpager_core::swap_device::seal::Sealer;
+use zpager_core::task::{Next, Task, plan_or_commit};
+use zpager_core::world::World;
+use zpager_core::zcache::codec::{CodecKind, recorded};
+
+use crate::costs::Costs;
+use crate::device::LabDevice;
+use crate::memory::LabMemory;
+
+/// How far a thread runs ahead of the others before it is somebody else's turn: less than a fault takes.
+const AHEAD_NS: u64 = 2_000;
+
+/// How long who waits does so before it looks again by itself.
+const LOOK_AGAIN_NS: u64 = 1_000_000;
+
+/// What a thread does next: it thinks for so long, and then touches a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step(pub u64);
+
+impl Step {
+    /// The page is below 2³¹, and nobody thinks for more than four seconds at a time.
+    pub fn new(page: u32, is_write: bool, think_ns: u32) -> Self {
+        Step(u64::from(think_ns) << 32 | u64::from(page) << 1 | u64::from(is_write))
+    }
+
+    fn page(self) -> PageNumber {
+        PageNumber(self.0 as u32 >> 1)
+    }
+
+    fn is_write(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    fn think_ns(self) -> u64 {
+        self.0 >> 32
+    }
+}
+
+/// What came of a thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadResult {
+    /// Accesses.
+    pub accesses: u64,
+    /// Faults that it took.
+    pub faults: u64,
+    /// When it was done.
+    pub end_ns: u64,
+    /// How much of that it waited for pages.
+    pub lost_ns: u64,
+}
+
+/// Where everything was at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// The moment.
+    pub now_ns: u64,
+    /// Frames by use, in the order of [`Use`].
+    pub used_frames: [u32; 6],
+    /// Pages in zcache.
+    pub stored_pages: u32,
+    /// Slots of the device in use.
+    pub slots_used: u32,
+    /// What had happened.
+    pub counters: Counters,
+    /// What all threads had waited.
+    pub lost_ns: u64,
+}
+
+/// A task in progress.
+struct Actor<T> {
+    task: T,
+    next: Next,
+    clock_ns: u64,
+    /// Commits that there were when it began to wait.
+    waits_since: u64,
+}
+
+impl<T: Task> Actor<T> {
+    fn new(task: T) -> Self {
+        Actor { task, next: Next::Done, clock_ns: 0, waits_since: 0 }
+    }
+
+    fn can_go_on(&self, core: &Core) -> bool {
+        self.next != Next::Wait || core.commits != self.waits_since
+    }
+}
+
+struct Thread {
+    steps: Vec<Step>,
+    position: usize,
+    actor: Actor<FaultTask>,
+    /// The fault, while there is one.
+    faulted_ns: Option<u64>,
+    result: ThreadResult,
+}
+
+impl Thread {
+    fn is_done(&self) -> bool {
+        self.position == self.steps.len()
+    }
+}
+
+/// See the module's description.
+pub struct Replay {
+    core: Core,
+    memory: LabMemory,
+    device: LabDevice,
+    sealer: Sealer,
+    costs: Costs,
+    threads: Vec<Thread>,
+    kswapd: Actor<Kswapd>,
+    first: PageNumber,
+    sample_every_ns: u64,
+    samples: Vec<Sample>,
+    /// After the core, whose arena is made of them.
+    _frames: Frames,
+}
+
+/// Why a replay cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Impossible {
+    /// RAM and device together do not hold so many pages; at most so many.
+    BeyondCapacity(u32),
+    /// A thread touches this page, and there are fewer.
+    NoSuchPage(u32),
+    /// RAM is not enough for a page that was touched.
+    NoRoom,
+}
+
+impl Replay {
+    /// A pager without contents: `zpage_bytes` has the length of each page's zpage, 0 for pages of zeros.
+    /// Time is looked at every `sample_every_ns`; 0 is never.
+    pub fn new(
+        config: Config,
+        costs: Costs,
+        zpage_bytes: Vec<u16>,
+        threads: Vec<Vec<Step>>,
+        sample_every_ns: u64,
+    ) -> Result<Self, Impossible> {
+        let page_count = zpage_bytes.len() as u32;
+        let outside = |step: &&Step| step.page().0 >= page_count;
+        if let Some(step) = threads.iter().flatten().find(outside) {
+            return Err(Impossible::NoSuchPage(step.page().0));
+        }
+        let batch_pages = config.batch_pages as usize;
+        let (frames, arena) = Frames::with_arena(config.ram_frames);
+        let mut core = Core::new(config, arena);
+        let first =
+            core.allocate(page_count, 1).map_err(|_| Impossible::BeyondCapacity(core.capacity_pages()))?;
+        assert_eq!(first, PageNumber(0), "the only region begins where the window does");
+        let new_thread = |steps| Thread {
+            steps,
+            position: 0,
+            actor: Actor::new(FaultTask::new(CodecKind::Recorded, batch_pages)),
+            faulted_ns: None,
+            result: ThreadResult::default(),
+        };
+        Ok(Replay {
+            memory: LabMemory::new(zpage_bytes, config.staging_slots(), costs),
+            device: LabDevice::new(config.swap_slots, costs),
+            sealer: Sealer::new(None),
+            costs,
+            threads: threads.into_iter().map(new_thread).collect(),
+            kswapd: Actor::new(Kswapd::new(CodecKind::Recorded, batch_pages)),
+            first,
+            sample_every_ns,
+            samples: Vec::new(),
+            core,
+            _frames: frames,
+        })
+    }
+
+    /// What has happened.
+    pub fn counters(&self) -> &Counters {
+        &self.core.counters
+    }
+
+    /// What was seen on the way.
+    pub fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    /// Replays everything to its end.
+    pub fn run(&mut self) -> Result<Vec<ThreadResult>, Impossible> {
+        recorded::take_counts();
+        let mut next_sample_ns = 0;
+        while let Some((thread, horizon_ns)) = self.next_turn() {
+            let clock_ns = match thread {
+                Some(thread) => {
+                    self.turn_of(thread, horizon_ns)?;
+                    self.threads[thread].actor.clock_ns
+                }
+                None => {
+                    self.turn_of_kswapd();
+                    self.kswapd.clock_ns
+                }
+            };
+            if self.sample_every_ns > 0 && clock_ns >= next_sample_ns {
+                self.sample(clock_ns);
+                next_sample_ns = (clock_ns / self.sample_every_ns + 1) * self.sample_every_ns;
+            }
+            self.wake(clock_ns);
+        }
+        Ok(self.threads.iter().map(|thread| thread.result).collect())
+    }
+
+    /// Whose turn it is, `None` being kswapd's, and when somebody else is due.
+    fn next_turn(&self) -> Option<(Option<usize>, u64)> {
+        if self.threads.iter().all(Thread::is_done) {
+            return None;
+        }
+        let kswapd = (self.kswapd.next != Next::Done && self.kswapd.can_go_on(&self.core))
+            .then_some((self.kswapd.clock_ns, None));
+        let threads = self.threads.iter().enumerate();
+        let threads = threads.filter(|(_, thread)| !thread.is_done() && thread.actor.can_go_on(&self.core));
+        let threads = threads.map(|(index, thread)| (thread.actor.clock_ns, Some(index)));
+        let (mut earliest, mut second_ns) = (None, u64::MAX);
+        for (clock_ns, who) in kswapd.into_iter().chain(threads) {
+            match earliest {
+                Some((earliest_ns, _)) if clock_ns >= earliest_ns => second_ns = second_ns.min(clock_ns),
+                _ => {
+                    second_ns = earliest.map_or(u64::MAX, |(earliest_ns, _)| earliest_ns);
+                    earliest = Some((clock_ns, who));
+                }
+            }
+        }
+        match earliest {
+            Some((_, who)) => Some((who, second_ns.saturating_add(AHEAD_NS))),
+            None => Some((Some(self.most_patient()), 0)),
+        }
+    }
+
+    /// The thread that has waited the longest, of those that wait where nobody else can go on: as threads do, it
+    /// looks again after a while.
+    fn most_patient(&self) -> usize {
+        let waiting = self.threads.iter().enumerate().filter(|(_, thread)| !thread.is_done());
+        waiting.min_by_key(|(_, thread)| thread.actor.clock_ns).expect("not all are done").0
+    }
+
+    /// CPU time as it takes, with so many at work.
+    fn stretched_ns(&self, cpu_ns: u64) -> u64 {
+        let threads = self.threads.iter().filter(|thread| !thread.is_done());
+        let at_work = threads.count() as u64 + u64::from(self.kswapd.next != Next::Done);
+        cpu_ns * at_work.max(self.costs.cpus.into()) / u64::from(self.costs.cpus)
+    }
+
+    fn turn_of(&mut self, index: usize, horizon_ns: u64) -> Result<(), Impossible> {
+        if self.threads[index].faulted_ns.is_some() {
+            return self.half_step_of(index);
+        }
+        let stretched_access_ns = self.stretched_ns(self.costs.access_ns);
+        let thread = &mut self.threads[index];
+        let mut clock_ns = thread.actor.clock_ns;
+        let begun = thread.position;
+        let mut fault = None;
+        for step in &thread.steps[begun..] {
+            if clock_ns > horizon_ns {
+                break;
+            }
+            if !self.memory.is_hit(step.page(), step.is_write()) {
+                fault = Some(*step);
+                break;
+            }
+            clock_ns += step.think_ns() + stretched_access_ns;
+            thread.position += 1;
+        }
+        thread.result.accesses += (thread.position - begun) as u64;
+        thread.result.end_ns = clock_ns;
+        thread.actor.clock_ns = clock_ns;
+        if let Some(step) = fault {
+            let access = if step.is_write() { Access::Write } else { Access::Read };
+            let page = self.first.plus(step.page().0);
+            let was_mapped = self.memory.is_mapped(page);
+            thread.actor.clock_ns += step.think_ns();
+            // What it has thought it does not think again.
+            thread.steps[thread.position] = Step::new(step.page().0, step.is_write(), 0);
+            thread.faulted_ns = Some(thread.actor.clock_ns);
+            thread.result.faults += 1;
+            thread.actor.task.begin(page, access, was_mapped);
+            thread.actor.next = Next::Again;
+            let fault_ns = self.stretched_ns(self.costs.fault_ns);
+            self.threads[index].actor.clock_ns += fault_ns;
+        }
+        Ok(())
+    }
+
+    fn half_step_of(&mut self, index: usize) -> Result<(), Impossible> {
+        let spent_ns = half_step(
+            &mut self.threads[index].actor,
+            &mut self.core,
+            &self.memory,
+            &self.device,
+            &self.sealer,
+            &self.costs,
+        );
+        let spent_ns = self.stretched_ns(spent_ns);
+        let thread = &mut self.threads[index];
+        thread.actor.clock_ns += spent_ns;
+        if thread.actor.next == Next::Done {
+            let faulted_ns = thread.faulted_ns.take().expect("a thread that faults");
+            thread.result.lost_ns += thread.actor.clock_ns - faulted_ns;
+            if thread.actor.task.outcome() != Outcome::Resolved {
+                return Err(Impossible::NoRoom);
+            }
+        }
+        Ok(())
+    }
+
+    fn turn_of_kswapd(&mut self) {
+        let spent_ns = half_step(
+            &mut self.kswapd,
+            &mut self.core,
+            &self.memory,
+            &self.device,
+            &self.sealer,
+            &self.costs,
+        );
+        self.kswapd.clock_ns += self.stretched_ns(spent_ns);
+    }
+
+    /// Whoever waited for this turn is due from now on.
+    fn wake(&mut self, now_ns: u64) {
+        if self.kswapd.next == Next::Done && kswapd::is_wanted(&self.core) {
+            self.core.counters.kswapd_wakes += 1;
+            self.kswapd.next = Next::Again;
+            self.kswapd.clock_ns = self.kswapd.clock_ns.max(now_ns);
+        }
+        let core = &self.core;
+        let wake = |next: &mut Next, clock_ns: &mut u64, waits_since: u64| {
+            if *next == Next::Wait && core.commits != waits_since {
+                *next = Next::Again;
+                *clock_ns = now_ns.max(*clock_ns);
+            }
+        };
+        wake(&mut self.kswapd.next, &mut self.kswapd.clock_ns, self.kswapd.waits_since);
+        for Thread { actor, .. } in &mut self.threads {
+            wake(&mut actor.next, &mut actor.clock_ns, actor.waits_since);
+        }
+    }
+
+    fn sample(&mut self, now_ns: u64) {
+        let zcache = &self.core.frontswap.zcache;
+        let uses = [Use::Resident, Use::SwapCache, Use::Pool, Use::Reserve, Use::Metadata, Use::Buffers];
+        self.samples.push(Sample {
+            now_ns,
+            used_frames: uses.map(|what| self.core.budget.used(what)),
+            stored_pages: zcache.pool.zpage_count() + zcache.same_filled.page_count(),
+            slots_used: self.core.swap_map.used(),
+            counters: self.core.counters,
+            lost_ns: self.threads.iter().map(|thread| thread.result.lost_ns).sum(),
+        });
+    }
+}
+
+/// What the actor's task wants next; the CPU time that it took. Its clock is where its I/O ended.
+fn half_step<T: Task>(
+    actor: &mut Actor<T>,
+    core: &mut Core,
+    memory: &LabMemory,
+    device: &LabDevice,
+    sealer: &Sealer,
+    costs: &Costs,
+) -> u64 {
+    if actor.next != Next::CarryOut {
+        if actor.next == Next::Wait {
+            actor.clock_ns += LOOK_AGAIN_NS;
+        }
+        actor.next = plan_or_commit(&mut actor.task, core, actor.clock_ns / 1000);
+        actor.waits_since = core.commits;
+        return 0;
+    }
+    device.set_now_ns(actor.clock_ns);
+    actor.task.carry_out(World { memory, device, sealer });
+    actor.clock_ns = device.done_ns();
+    actor.next = Next::Again;
+    let counts = recorded::take_counts();
+    memory.take_spent_ns() + counts.compressed * costs.compress_ns + counts.decompressed * costs.decompress_ns
+}
