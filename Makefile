@@ -4,11 +4,13 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+# Debian packages.
+PROGRAMS := gcc sqlite3 stress-ng
 # Of the running interpreter's own tools only, whatever the shell has activated.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench eviction test test-rust test-python soak lint format man clean
+.PHONY: help setup programs demo bench eviction test test-rust test-python soak lint format man clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +25,14 @@ $(VENV)/made: pyproject.toml
 
 $(VENV)/built: $(VENV)/made $(RUST_SOURCES)
 	$(BIN)/maturin develop --release --locked --extras demo --quiet
+	touch $@
+
+programs: $(VENV)/programs ## Install what tests run under zpager: as root what Debian has, too
+
+$(VENV)/programs: $(VENV)/built
+	$(BIN)/pip install --quiet --group programs
+	if [ "$$(id -u)" = 0 ] && command -v apt-get; then \
+		(apt-get update -qq && apt-get install -y -qq $(PROGRAMS)) || echo 'not installed; their tests skip'; fi
 	touch $@
 
 demo: setup ## Run the RFC's contest on this machine's memory: about a minute

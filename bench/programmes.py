@@ -1,7 +1,7 @@
 """The programmes: what is done to a store, and checked, the same for every contestant.
 
 All memory that a programme needs of its own is made and touched before the contestant starts. No system call
-touches the store's memory, so that a pager with faults="signal" is admissible.
+touches the store's memory: what is measured is faults.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ fn main() {
     // As it is now: a target directory may have been copied together with this program.
     let manifest_directory = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
     let crates = manifest_directory.parent().expect("crates");
-    for name in ["core", "linux", "preload"] {
+    for name in ["calls", "core", "linux", "preload"] {
         println!("cargo::rerun-if-changed={}", crates.join(name).display());
     }
     println!("cargo::rerun-if-env-changed=RUSTC_WORKSPACE_WRAPPER");

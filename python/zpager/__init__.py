@@ -13,6 +13,8 @@ The map, from what one uses to what it stands on:
 - `_core`: the engine, compiled from Rust: faults, reclaim, zcache, unuse, the swap file.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from zpager._core import Allocation
 from zpager.errors import (
     ClosedError,
@@ -25,9 +27,11 @@ from zpager.errors import (
     SwapDirectoryWarning,
     UserfaultfdUnavailable,
 )
-from zpager.pager import Pager
 from zpager.sizes import format_size, parse_size
 from zpager.stats import Stats
+
+if TYPE_CHECKING:
+    from zpager.pager import Pager
 
 __all__ = [
     "Allocation",
@@ -45,3 +49,17 @@ __all__ = [
     "format_size",
     "parse_size",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`Pager`, when it is asked for: it needs numpy, and the command line does not."""
+    if name == "Pager":
+        from zpager.pager import Pager  # noqa: PLC0415
+
+        globals()["Pager"] = Pager
+        return Pager
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

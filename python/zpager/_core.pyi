@@ -36,7 +36,7 @@ class Engine:
 
         `codec` is "lz4" or "zstd", `pool` "zsmalloc" or "zbud", `policy` "frame-lru", "second-chance",
         "sieve", "s3-fifo" or "frame-aware", `eviction` "unuse", "writeback", "intact" or
-        "none", `faults` "thread" or "signal", `io` "auto", "io_uring" or "threads".
+        "none", `faults` "auto", "signal" or "thread", `io` "auto", "io_uring" or "threads".
 
         `pool_limit_bytes` of None lets the pool take as much RAM as saves the most time, `reserve_bytes` of
         None is the smallest reserve.
@@ -49,6 +49,10 @@ class Engine:
     @property
     def io(self) -> str:
         """How the swap file is written and read: "io_uring" or "threads". Works after `close` too."""
+
+    @property
+    def faults(self) -> str:
+        """How faults are told: "signal" or "thread". Works after `close` too."""
 
     def allocate(self, size_bytes: int, item_bytes: int, label: str) -> Allocation:
         """Zeroed memory of `size_bytes`, whose pages are shuffled by items of `item_bytes` (1: not at all; at

@@ -11,9 +11,6 @@ from typing import Any, cast
 
 import click
 from click.shell_completion import get_completion_class
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from zpager.doctor import Finding, Status, can_run, examine
 from zpager.errors import Error
@@ -101,6 +98,11 @@ def completion(shell: str) -> None:
 
 
 def _print_table(findings: list[Finding]) -> None:
+    # Not before: `zpager run` starts in the way of every program.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for finding in findings:
         # Text, and no markup: what was found may hold brackets of its own.

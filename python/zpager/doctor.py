@@ -92,8 +92,8 @@ def check_userfaultfd(probed: Mapping[str, object]) -> Finding:
         return Finding(
             subject,
             "warning",
-            "only faults of the program itself can be handled; system calls such as read() into evicted "
-            "memory fail with EFAULT",
+            "only faults of the program itself can be handled; system calls into evicted memory work by "
+            "wrappers of the C library's functions (faults='signal'); what these miss fails with EFAULT",
             f"{_SYSCTL}; or {_UDEV_RULE}",
         )
     return Finding(

@@ -18,11 +18,15 @@ Codec: TypeAlias = Literal["lz4", "zstd"]
 Pool: TypeAlias = Literal["zsmalloc", "zbud"]
 Eviction: TypeAlias = Literal["unuse", "writeback", "intact", "none"]
 Policy: TypeAlias = Literal["frame-lru", "second-chance", "sieve", "s3-fifo", "frame-aware"]
-Faults: TypeAlias = Literal["thread", "signal"]
+Faults: TypeAlias = Literal["auto", "signal", "thread"]
 Io: TypeAlias = Literal["auto", "io_uring", "threads"]
 
+DEFAULT_CODEC: Final[Codec] = "lz4"
 DEFAULT_EVICTION: Final[Eviction] = "intact"
+DEFAULT_FAULTS: Final[Faults] = "auto"
+DEFAULT_IO: Final[Io] = "auto"
 DEFAULT_POLICY: Final[Policy] = "frame-lru"
+DEFAULT_POOL: Final[Pool] = "zsmalloc"
 LARGEST_READAHEAD_PAGES: Final = 32
 
 
@@ -49,18 +53,18 @@ class Options:
         cls,
         *,
         ram: Size,
-        swap: Size | None = None,
-        codec: Codec = "lz4",
-        pool: Pool = "zsmalloc",
-        policy: Policy = DEFAULT_POLICY,
-        eviction: Eviction = DEFAULT_EVICTION,
-        faults: Faults = "thread",
-        pool_limit: Size | Literal["auto"] = "auto",
-        reserve: Size | None = None,
-        swap_dir: str | os.PathLike[str] | None = None,
-        readahead_pages: int = LARGEST_READAHEAD_PAGES,
-        encrypt: bool = True,
-        io: Io = "auto",
+        swap: Size | None,
+        codec: Codec,
+        pool: Pool,
+        policy: Policy,
+        eviction: Eviction,
+        faults: Faults,
+        pool_limit: Size | Literal["auto"],
+        reserve: Size | None,
+        swap_dir: str | os.PathLike[str] | None,
+        readahead_pages: int,
+        encrypt: bool,
+        io: Io,
     ) -> Self:
         """Check the arguments of `zpager.Pager`.
 

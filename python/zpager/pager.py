@@ -26,8 +26,12 @@ from zpager.errors import (
     SwapDirectoryWarning,
 )
 from zpager.options import (
+    DEFAULT_CODEC,
     DEFAULT_EVICTION,
+    DEFAULT_FAULTS,
+    DEFAULT_IO,
     DEFAULT_POLICY,
+    DEFAULT_POOL,
     LARGEST_READAHEAD_PAGES,
     Codec,
     Eviction,
@@ -86,8 +90,10 @@ class Pager:
       compressed; `"writeback"`: their pages are decompressed and written at once, as by zswap; `"unuse"`:
       they are decompressed into the swap cache and written from there, as in the RFC; `"none"`: not at all,
       newer pages go to the swap file, as in zcache before the RFC. For comparison.
-    - `faults`: `"thread"` works with every system call; `"signal"` is faster, but system calls such as `read`
-      fail with EFAULT on memory that is not resident at that moment.
+    - `faults`: how faults are served. `"signal"`: by the thread that touches a page; for system calls into
+      evicted pages the first pager wraps the C library's functions in all loaded libraries. `"thread"`: by a
+      thread of the pager's, slower, but also for what cannot be wrapped (io_uring, and system calls made
+      without the C library). `"auto"`: the first that works.
     - `swap_dir`: a directory on a disk. Default: `$ZPAGER_SWAP_DIR`, else `/var/tmp` or the next best.
       A link of another user's is refused.
     - `encrypt`: whether the swap file is encrypted, with a key that never leaves RAM.
@@ -117,18 +123,18 @@ class Pager:
         *,
         ram: Size,
         swap: Size | None = None,
-        codec: Codec = "lz4",
-        pool: Pool = "zsmalloc",
+        codec: Codec = DEFAULT_CODEC,
+        pool: Pool = DEFAULT_POOL,
         policy: Policy = DEFAULT_POLICY,
         eviction: Eviction = DEFAULT_EVICTION,
-        faults: Faults = "thread",
+        faults: Faults = DEFAULT_FAULTS,
         pool_limit: Size | Literal["auto"] = "auto",
         reserve: Size | None = None,
         swap_dir: str | os.PathLike[str] | None = None,
         shuffle: bool = True,
         readahead_pages: int = LARGEST_READAHEAD_PAGES,
         encrypt: bool = True,
-        io: Io = "auto",
+        io: Io = DEFAULT_IO,
     ) -> None:
         """Reserve the swap file and start the engine; see the class for the arguments."""
         options = Options.checked(
@@ -159,8 +165,9 @@ class Pager:
         self._process = os.getpid()
         self._engine = Engine(**asdict(options))
         self._choices = (
-            f"codec={codec}, pool={pool}, policy={policy}, eviction={eviction}, faults={faults}, "
-            f"shuffle={shuffle}, readahead_pages={readahead_pages}, encrypt={encrypt}, io={self._engine.io}"
+            f"codec={codec}, pool={pool}, policy={policy}, eviction={eviction}, "
+            f"faults={self._engine.faults}, shuffle={shuffle}, readahead_pages={readahead_pages}, "
+            f"encrypt={encrypt}, io={self._engine.io}"
         )
 
     # Arrays and buffers.

@@ -198,13 +198,46 @@ def read_after_free(faults: str) -> None:
 
 
 def handler_is_replaced() -> None:
-    """Installs another handler for SIGBUS after the engine's, and asks for memory."""
+    """Has SIGBUS at its default, past the C library's functions for it, and asks for memory."""
     engine = make_engine(faults="signal")
-    faulthandler.enable()
+    assert libc_rt_sigaction(signal.SIGBUS, bytes(32)) == 0
     try:
         engine.allocate(MIB, 1, "refused")
     except ConfigurationError as error:
         print(error)
+
+
+def libc_rt_sigaction(number: int, action: bytes) -> int:
+    """The system call, by `syscall`, with a `sigaction` as the kernel has it."""
+    rt_sigaction, set_bytes = 13, 8
+    return int(ctypes.CDLL(None).syscall(rt_sigaction, number, action, None, set_bytes))
+
+
+def sigbus_is_blocked() -> None:
+    """Blocks all signals, in a thread that was there before the engine and in others, and touches memory."""
+    begin, result = threading.Event(), []
+    everything = signal.valid_signals()
+
+    def touch() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, everything)
+        result.append(int(words.sum()))
+
+    def wait_and_touch() -> None:
+        begin.wait()
+        touch()
+
+    before = threading.Thread(target=wait_and_touch)
+    before.start()
+    engine = make_engine(faults="signal")
+    words = as_words(engine.allocate(16 * MIB, 8, "words"))
+    words[:] = 1
+    evict(engine)
+    begin.set()
+    before.join()
+    evict(engine)
+    touch()
+    assert result == [len(words)] * 2
+    print("done")
 
 
 def collect_while_an_error_is_raised() -> None:
@@ -226,6 +259,28 @@ def collect_while_an_error_is_raised() -> None:
         engine.allocate(MIB, 1, "refused")
     except Collecting:
         print("raised", engine.live())
+
+
+def load_a_library_later(library: str, directory: str) -> None:
+    """Reads a file into evicted memory by a library that is loaded when the engine is there."""
+    engine = make_engine(faults="signal")
+    allocation = engine.allocate(4 * MIB, 1, "target")
+    memory = memoryview(allocation)
+    memory[:] = b"x" * len(memory)
+    data = np.random.default_rng(6).bytes(len(memory))
+    path = Path(directory, "data")
+    path.write_bytes(data)
+    later, libc = ctypes.CDLL(library), ctypes.CDLL(None)
+    with path.open("rb", buffering=0) as file:
+        for read in (later.read_all, libc.read):
+            evict(engine)
+            file.seek(0)
+            read.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+            read.restype = ctypes.c_ssize_t
+            assert read(file.fileno(), address_of(allocation), len(memory)) == len(memory)
+            assert memory == data
+            memory[:] = b"x" * len(memory)
+    print("done")
 
 
 def fill_to_the_last_page(faults: str, eviction: str) -> None:
@@ -250,9 +305,11 @@ def fill_to_the_last_page(faults: str, eviction: str) -> None:
 
 def sigbus_of_another(has_faulthandler: str, directory: str) -> None:
     """Touches a mapped file where it has been cut off, beside an engine in signal mode."""
-    if has_faulthandler == "yes":
+    if has_faulthandler == "before":
         faulthandler.enable()
     engine = make_engine(faults="signal")
+    if has_faulthandler == "after":
+        faulthandler.enable()
     words = as_words(engine.allocate(16 * MIB, 8, "words"))
     words[:] = 7
     evict(engine)

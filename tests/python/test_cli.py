@@ -78,7 +78,7 @@ def test_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_on_a_terminal_the_same_words_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(record=True, width=80, force_terminal=True)
-    monkeypatch.setattr(cli, "Console", lambda: console)
+    monkeypatch.setattr("rich.console.Console", lambda: console)
     cli._print_table([FINE, BROKEN])
     shown = console.export_text()
     assert "available [all of it]" in shown

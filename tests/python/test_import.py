@@ -1,4 +1,4 @@
-"""`import zpager` costs little: numpy, and nothing for terminals, plots, or the command line."""
+"""`import zpager` costs little: numpy comes with `Pager`; nothing for terminals, plots, the command line."""
 
 import subprocess
 import sys
@@ -9,6 +9,7 @@ HEAVY = (
     "matplotlib",
     "asyncio",
     "importlib.metadata",
+    "numpy",
     "pandas",
     "zpager.cli",
     "zpager.demo",

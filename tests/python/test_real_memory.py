@@ -10,9 +10,12 @@ import json
 import mmap
 import os
 import random
+import shutil
 import signal
 import socket
+import sqlite3
 import stat
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,12 +75,12 @@ def test_four_threads_on_four_times_the_budget_read_no_wrong_byte(
         assert counters[name] > 100, name
 
 
-# System calls into memory that is not there, which only thread mode can serve.
+# System calls into memory that is not there. A thread serves them; in signal mode they are wrapped.
 
 
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = make_engine()
+@pytest.fixture(params=MODES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine = make_engine(faults=request.param)
     yield engine
     engine.check()
     assert engine.counters()["lost_pages"] == 0
@@ -101,6 +104,16 @@ def file_with(tmp_path: Path, data: bytes) -> Path:
     path = tmp_path / "data"
     path.write_bytes(data)
     return path
+
+
+def stream_functions() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None)
+    for function in (libc.fread, libc.fwrite):
+        function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p)
+        function.restype = ctypes.c_size_t
+    libc.fopen.restype = ctypes.c_void_p
+    libc.fclose.argtypes = (ctypes.c_void_p,)
+    return libc
 
 
 Fill = Callable[[memoryview, bytes, Path], None]
@@ -145,7 +158,61 @@ def by_fromfile(view: memoryview, data: bytes, tmp_path: Path) -> None:
     np.frombuffer(view, "u1")[:] = np.fromfile(file_with(tmp_path, data), "u1")
 
 
-@pytest.mark.parametrize("fill", [by_readinto, by_readv, by_pipe, by_recv_into, by_fromfile])
+def by_recvmsg_into(view: memoryview, data: bytes, tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, in_background(lambda: theirs.sendall(data)):
+        done = 0
+        while done < len(data):
+            done += ours.recvmsg_into([view[done : done + 70_000], view[done + 70_000 :]])[0]
+
+
+def by_datagrams(view: memoryview, data: bytes, tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        for start in range(0, len(data), 50_000):
+            part = data[start : start + 50_000]
+            theirs.send(part)
+            assert ours.recvfrom_into(view[start:])[0] == len(part)
+
+
+def by_fread(view: memoryview, data: bytes, tmp_path: Path) -> None:
+    libc = stream_functions()
+    stream = libc.fopen(bytes(file_with(tmp_path, data)), b"r")
+    assert libc.fread(np.frombuffer(view, "u1").ctypes.data, 1, len(data), stream) == len(data)
+    assert libc.fclose(stream) == 0
+
+
+def by_mapping(view: memoryview, data: bytes, tmp_path: Path) -> None:
+    with (
+        file_with(tmp_path, data).open("rb") as file,
+        mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped,
+    ):
+        view[:] = mapped
+
+
+def by_sqlite(view: memoryview, data: bytes, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "base") as base:
+        base.execute("create table t (b blob)")
+        base.execute("insert into t values (?)", (data,))
+        view[:] = base.execute("select b from t").fetchone()[0]
+    base.close()
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        by_readinto,
+        by_readv,
+        by_pipe,
+        by_recv_into,
+        by_recvmsg_into,
+        by_datagrams,
+        by_fromfile,
+        by_fread,
+        by_mapping,
+        by_sqlite,
+    ],
+)
 def test_system_calls_write_into_evicted_pages(engine: Engine, tmp_path: Path, fill: Fill) -> None:
     allocation = engine.allocate(SIZE, 1, "target")
     view = memoryview(allocation)
@@ -189,7 +256,54 @@ def by_sendall(view: memoryview, path: Path) -> None:
         ours.sendall(view)
 
 
-@pytest.mark.parametrize("drain", [by_tofile, by_write, by_writev, by_sendall])
+def by_sendmsg(view: memoryview, path: Path) -> None:
+    ours, theirs = socket.socketpair()
+
+    def send() -> None:
+        with ours:
+            done = 0
+            while done < len(view):
+                done += ours.sendmsg([view[done : done + 70_000], view[done + 70_000 :]])
+
+    with theirs, path.open("wb") as file, in_background(send):
+        while data := theirs.recv(1 << 16):
+            file.write(data)
+
+
+def by_fwrite(view: memoryview, path: Path) -> None:
+    libc = stream_functions()
+    stream = libc.fopen(bytes(path), b"w")
+    assert libc.fwrite(np.frombuffer(view, "u1").ctypes.data, 1, len(view), stream) == len(view)
+    assert libc.fclose(stream) == 0
+
+
+def by_a_program(view: memoryview, path: Path) -> None:
+    with path.open("wb") as file:
+        assert subprocess.run(["cat"], input=view, stdout=file, check=True).returncode == 0
+
+
+def by_a_blob(view: memoryview, path: Path) -> None:
+    with sqlite3.connect(path.with_name("base")) as base:
+        base.execute("create table t (b blob)")
+        base.execute("insert into t values (?)", (view,))
+        base.commit()
+        path.write_bytes(base.execute("select b from t").fetchone()[0])
+    base.close()
+
+
+@pytest.mark.parametrize(
+    "drain",
+    [
+        by_tofile,
+        by_write,
+        by_writev,
+        by_sendall,
+        by_sendmsg,
+        by_fwrite,
+        by_a_program,
+        by_a_blob,
+    ],
+)
 def test_system_calls_read_from_evicted_pages(engine: Engine, tmp_path: Path, drain: Drain) -> None:
     allocation = engine.allocate(SIZE, 1, "source")
     view = memoryview(allocation)
@@ -405,7 +519,7 @@ def test_an_access_outside_of_all_arrays_is_a_bus_error_with_a_message(
     assert "no array has this page" in done.stderr
 
 
-@pytest.mark.parametrize("has_faulthandler", ["yes", "no"])
+@pytest.mark.parametrize("has_faulthandler", ["before", "after", "no"])
 def test_bus_errors_that_are_not_zpagers_go_to_who_had_them_before(
     tmp_path: Path, has_faulthandler: str
 ) -> None:
@@ -413,7 +527,7 @@ def test_bus_errors_that_are_not_zpagers_go_to_who_had_them_before(
     assert done.returncode == -signal.SIGBUS, done
     assert done.stdout == "own faults served\n"
     assert "zpager" not in done.stderr.partition("File")[0]
-    if has_faulthandler == "yes":
+    if has_faulthandler != "no":
         assert "Fatal Python error: Bus error" in done.stderr
         assert "in sigbus_of_another" in done.stderr
     else:
@@ -425,6 +539,23 @@ def test_bus_errors_that_are_not_zpagers_go_to_who_had_them_before(
 
 def test_a_handler_that_was_replaced_is_reported_before_it_can_hurt() -> None:
     assert "replaced zpager's handler for SIGBUS" in output_of("handler_is_replaced")
+
+
+def test_sigbus_cannot_be_blocked() -> None:
+    assert output_of("sigbus_is_blocked") == "done\n"
+
+
+def test_libraries_that_are_loaded_later_and_functions_by_their_names_are_wrapped(tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    source, library = tmp_path / "later.c", tmp_path / "later.so"
+    source.write_text(
+        "#include <unistd.h>\n"
+        "ssize_t read_all(int file, void *into, size_t bytes) { return read(file, into, bytes); }\n"
+    )
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    assert output_of("load_a_library_later", library, tmp_path) == "done\n"
 
 
 def test_the_collector_may_free_memory_while_an_error_is_raised() -> None:

@@ -11,33 +11,12 @@ pytestmark = pytest.mark.userfaultfd
 
 PRELUDE = """
 import os, random, sys
+sys.path.insert(0, DIRECTORY)
+from paged_memory import PagedMemory
 
-PAGE = 4096
-NOISE = random.Random(1).randbytes(PAGE)
-
-class Memory:
-    '''Pages of which each holds its number and a version, and for every third one noise.'''
-
+class Memory(PagedMemory):
     def __init__(self, pages):
-        self.block = bytearray(pages * PAGE)
-        self.versions = [0] * pages
-        for page in range(pages):
-            self.write(page)
-
-    def content(self, page):
-        head = (page << 32 | self.versions[page]).to_bytes(8, 'little')
-        return head + (NOISE[8:] if page % 3 == 0 else bytes(PAGE - 8))
-
-    def write(self, page):
-        self.versions[page] += 1
-        self.block[page * PAGE:(page + 1) * PAGE] = self.content(page)
-
-    def is_right(self, page):
-        return self.block[page * PAGE:(page + 1) * PAGE] == self.content(page)
-
-    def check(self):
-        wrong = [page for page in range(len(self.versions)) if not self.is_right(page)]
-        assert not wrong, (os.getpid(), len(wrong), wrong[:10])
+        super().__init__(pages, noise_one_in=3)
 
     def churn(self, seed, count=4000):
         draw = random.Random(seed)
@@ -68,7 +47,8 @@ def wait(*children):
 
 
 def forking(code: str, *options: str) -> None:
-    done = python(PRELUDE + code, options=("--ram=48MiB", "--swap=512MiB", *options))
+    directory = f"DIRECTORY = {str(Path(__file__).parent)!r}"
+    done = python(directory + PRELUDE + code, options=("--ram=48MiB", "--swap=512MiB", *options))
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -173,3 +153,23 @@ if __name__ == "__main__":
     )
     done = python(f"import runpy; runpy.run_path({str(program)!r}, run_name='__main__')")
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("faults", ["thread", "signal"])
+def test_a_child_that_another_thread_has_forked_ends_with_that_thread(faults: str) -> None:
+    forking(
+        """
+import threading
+memory = Memory(2_000)
+def work():
+    child = os.fork()
+    if child:
+        wait(child)
+    else:
+        memory.check()
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+""",
+        f"--faults={faults}",
+    )

@@ -20,9 +20,11 @@ pub enum Use {
     Buffers,
     /// Frames that other processes of the tree have, or may take ([`crate::ledger`]).
     Elsewhere,
+    /// What the process has besides ([`crate::unmanaged`]).
+    Unmanaged,
 }
 
-const USES: usize = 7;
+const USES: usize = 8;
 
 /// One process's account of page frames.
 #[derive(Clone, Debug)]

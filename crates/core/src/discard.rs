@@ -165,6 +165,7 @@ impl Task for Discard {
             return self.plan(core);
         }
         if let Some(first) = self.region.take() {
+            core.unlock_pages(first, self.end.0 - first.0);
             core.regions.remove(first);
         }
         Next::Done

@@ -8,6 +8,7 @@ use crate::frontswap::{Frontswap, denial::Denial};
 use crate::ledger::share::Share;
 use crate::loss::Loss;
 use crate::page::{BATCH_MAX, PAGE_BYTES, PageNumber};
+use crate::page_set::PageSet;
 use crate::page_table::{Backing, Entry, FRAME_LIMIT, PageTable, State};
 use crate::reclaim::lists::{List, Lists};
 use crate::reclaim::watermarks::Watermarks;
@@ -28,8 +29,8 @@ const METADATA_FRAMES_AHEAD: u32 = 2;
 /// The share of the frames that are not spoken for which the pool may have at most.
 const POOL_SHARE_MAX: f64 = 7.0 / 8.0;
 
-/// Bytes of tables for a page, if it has everything but a seal: entry, denial bit, a slot's bit and
-/// its word in the map of units, list node.
+/// Bytes of tables for a page, if it has everything but a seal: entry, bits of denial and lock, a slot's bit
+/// and its word in the map of units, list node.
 const TABLE_BYTES_PER_PAGE: u64 = 25;
 
 /// What a pager is made of.
@@ -86,7 +87,7 @@ impl Config {
     }
 
     /// Frames that the pool may waste: a thirty-second of RAM.
-    fn wasted_frames_max(ram_frames: u32) -> u32 {
+    pub(crate) fn wasted_frames_max(ram_frames: u32) -> u32 {
         ram_frames / 32
     }
 
@@ -159,6 +160,10 @@ pub struct Core {
     pub arriving: u32,
     /// Its part of the frames that are a whole tree's.
     pub(crate) share: Option<Share>,
+    /// Pages that are not to leave.
+    pub(crate) locked: PageSet,
+    /// Frames that the process has besides, and that are not in the budget yet.
+    pub(crate) unmanaged_owed: u32,
     /// Pages of the window that ever belonged to a region.
     window_high: u32,
 }
@@ -194,6 +199,8 @@ impl Core {
             commits: 0,
             arriving: 0,
             share: None,
+            locked: PageSet::new(config.window_pages),
+            unmanaged_owed: 0,
             window_high: 0,
             config,
         };
@@ -210,7 +217,7 @@ impl Core {
     /// Bytes of all tables, as far as they have come to be touched.
     pub fn metadata_bytes(&self) -> u64 {
         u64::from(self.window_high) * PageTable::ENTRY_BYTES
-            + u64::from(self.window_high).div_ceil(8)
+            + 2 * u64::from(self.window_high).div_ceil(8)
             + self.lists.metadata_bytes(self.regions.unwatched_pages())
             + self.swap_cache.metadata_bytes()
             + self.swap_map.metadata_bytes()
@@ -246,8 +253,7 @@ impl Core {
     /// The pool gets what it may have, but never all: without room for resident pages no fault
     /// could end.
     pub fn limit_pool(&mut self) {
-        let spoken_for =
-            self.budget.used(Use::Metadata) + self.budget.used(Use::Buffers) + self.watermarks.min;
+        let spoken_for = self.set_aside_frames() + self.budget.used(Use::Metadata);
         let held = self.held_frames();
         let of_all = self.config.pool_limit_frames.unwrap_or(self.border.limit_frames());
         let limit = u64::from(of_all) * u64::from(held) / u64::from(self.config.ram_frames);
@@ -259,11 +265,13 @@ impl Core {
     pub fn committed(&mut self) {
         self.commits += 1;
         self.charge_metadata();
+        self.pay_for_unmanaged();
     }
 
     /// Whether fewer frames are free than kswapd is to see to.
     pub fn is_short(&self) -> bool {
-        self.budget.free() < self.watermarks.high.saturating_add(self.pressed())
+        let wanted = self.watermarks.high.saturating_add(self.pressed()).saturating_add(self.unmanaged_owed);
+        self.budget.free() < wanted
     }
 
     /// Frames that faults may take; the rest is for those who make room.
@@ -271,12 +279,25 @@ impl Core {
         self.budget.free().saturating_sub(self.watermarks.min)
     }
 
+    /// Frames for managed memory and its tables, if so many are for what is not managed.
+    pub(crate) fn frames_left_by(&self, unmanaged: u32) -> u32 {
+        self.config.ram_frames - self.config.buffer_frames - self.watermarks.min - unmanaged
+    }
+
+    /// Frames that are for no page and no table of its.
+    fn set_aside_frames(&self) -> u32 {
+        self.config.ram_frames - self.frames_left_by(self.unmanaged())
+    }
+
     /// The most pages that could belong to regions, if none of them could be compressed.
     pub fn capacity_pages(&self) -> u32 {
-        let set_aside = self.config.buffer_frames
-            + self.watermarks.min
-            + Config::wasted_frames_max(self.config.ram_frames);
-        let ram = u64::from(self.config.ram_frames - set_aside);
+        self.capacity_pages_beside(self.unmanaged())
+    }
+
+    /// The same, if so many frames were not managed.
+    pub(crate) fn capacity_pages_beside(&self, unmanaged: u32) -> u32 {
+        let wasted = Config::wasted_frames_max(self.config.ram_frames);
+        let ram = u64::from(self.frames_left_by(unmanaged) - wasted);
         let ram_left = ram - BATCH_MAX as u64 - self.fixed_table_frames();
         let slots = u64::from(self.config.swap_slots - self.swap_map.retired());
         let pages_per_table_frame = self.pages_per_table_frame();
@@ -296,11 +317,14 @@ impl Core {
             pages => BATCH_MAX as u32 + Config::wasted_frames_max(self.config.ram_frames) + pages,
         };
         let tables = self.fixed_table_frames() + u64::from(page_count) / self.pages_per_table_frame();
-        let fixed = self.config.buffer_frames + self.watermarks.min;
-        fixed + tables as u32 + beyond_device.max(METADATA_FRAMES_AHEAD + Config::RAM_FRAMES_MIN)
+        self.set_aside_frames()
+            + self.unmanaged_owed
+            + self.locked.length()
+            + tables as u32
+            + beyond_device.max(METADATA_FRAMES_AHEAD + Config::RAM_FRAMES_MIN)
     }
 
-    fn fixed_table_frames(&self) -> u64 {
+    pub(crate) fn fixed_table_frames(&self) -> u64 {
         let bytes = self.swap_cache.metadata_bytes() + self.config.policy.table_bytes(self.config.ram_frames);
         bytes.div_ceil(PAGE_BYTES as u64)
     }
@@ -309,8 +333,13 @@ impl Core {
         PAGE_BYTES as u64 / (TABLE_BYTES_PER_PAGE + SwapMap::seal_bytes(self.config.is_encrypted))
     }
 
-    /// Gives out a region of so many pages.
-    pub fn allocate(&mut self, page_count: u32, item_bytes: u8) -> Result<PageNumber, AllocateError> {
+    /// Gives out a region of so many pages, anywhere or from a certain one on.
+    pub fn allocate(
+        &mut self,
+        page_count: u32,
+        item_bytes: u8,
+        at: Option<PageNumber>,
+    ) -> Result<PageNumber, AllocateError> {
         let available = self.capacity_pages().saturating_sub(self.regions.page_count());
         if page_count > available {
             return Err(AllocateError::BeyondCapacity { available });
@@ -325,7 +354,11 @@ impl Core {
             let available = most.saturating_sub(self.regions.page_count()).min(page_count - 1);
             return Err(AllocateError::BeyondCapacity { available });
         }
-        let inserted = self.regions.insert(page_count, item_bytes, self.config.window_pages);
+        let (regions, window_pages) = (&mut self.regions, self.config.window_pages);
+        let inserted = match at {
+            Some(first) => regions.insert_at(first, page_count, item_bytes, window_pages),
+            None => regions.insert(page_count, item_bytes, window_pages),
+        };
         let Some(first) = inserted else {
             self.promise(self.regions.page_count());
             return Err(AllocateError::NoGap);

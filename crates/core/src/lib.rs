@@ -25,6 +25,10 @@ pub mod discard;
 
 pub mod watch;
 
+pub mod lock;
+
+pub mod unmanaged;
+
 pub mod swap_cache;
 
 pub mod frontswap;
@@ -44,6 +48,7 @@ pub mod histogram;
 pub mod ledger;
 pub mod loss;
 pub mod page;
+pub mod page_set;
 pub mod page_table;
 pub mod region;
 pub mod stats;

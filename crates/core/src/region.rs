@@ -70,12 +70,34 @@ impl Regions {
             .into_iter()
             .filter(|alignment| *alignment <= page_count)
             .find_map(|alignment| self.find_gap(page_count, alignment, window_pages))?;
+        self.add(at, first, page_count, item_bytes);
+        Some(first)
+    }
+
+    /// Makes pages a region, if it touches no other and lies in the window.
+    pub fn insert_at(
+        &mut self,
+        first: PageNumber,
+        page_count: u32,
+        item_bytes: u8,
+        window_pages: u32,
+    ) -> Option<PageNumber> {
+        let at = self.sorted.partition_point(|region| region.first <= first);
+        let is_apart_before = at == 0 || self.sorted[at - 1].end() < first;
+        let end = u64::from(first.0) + u64::from(page_count);
+        let next = self.sorted.get(at).map_or(u64::from(window_pages) + 1, |next| next.first.0.into());
+        (is_apart_before && end < next).then(|| {
+            self.add(at, first, page_count, item_bytes);
+            first
+        })
+    }
+
+    fn add(&mut self, at: usize, first: PageNumber, page_count: u32, item_bytes: u8) {
         let watched_until = first.plus(page_count);
         let region =
             Region { first, page_count, item_bytes, is_closing: false, watched_until, is_changing: false };
         self.sorted.insert(at, region);
         self.page_count += page_count;
-        Some(first)
     }
 
     fn find_gap(&self, page_count: u32, alignment: u32, window_pages: u32) -> Option<(usize, PageNumber)> {
@@ -140,6 +162,13 @@ mod tests {
         assert_eq!(regions.insert(9, 1, 100).unwrap().0, 19, "9 pages do not fit between a and c");
         assert_eq!(regions.insert(8, 1, 100).unwrap(), b);
         assert!(regions.insert(100, 1, 100).is_none());
+        regions.remove(b);
+        for (first, page_count) in [(5, 9), (4, 3), (13, 1), (28, 1), (90, 11)] {
+            assert!(regions.insert_at(PageNumber(first), page_count, 1, 100).is_none(), "{first}");
+        }
+        assert_eq!(regions.insert_at(PageNumber(99), 1, 1, 100).unwrap().0, 99);
+        regions.remove(PageNumber(99));
+        assert_eq!(regions.insert_at(b, 8, 1, 100).unwrap(), b);
         assert_eq!(regions.page_count(), 25);
     }
 }

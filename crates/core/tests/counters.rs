@@ -55,7 +55,7 @@ impl Pager {
         let memory =
             SimulatedMemory::new(config.window_pages, config.staging_slots(), &frames, 0, 0, failing);
         let device = SimulatedDevice::new(config.swap_slots, 0, Failures::default(), failing);
-        let first = core.allocate(PAGES, 1).unwrap();
+        let first = core.allocate(PAGES, 1, None).unwrap();
         let mut pager = Pager { core, memory, device, sealer: Sealer::new(None), first, _frames: frames };
         for page in pager.pages() {
             assert_eq!(pager.touch(page, Access::Write), Outcome::Resolved);

@@ -74,8 +74,8 @@ fn several_processes_share_one_number_of_frames() {
         println!("{:#?}", run_tree(seed, number("SIMULATION_OPERATIONS").unwrap_or(OPERATIONS / SEEDS)));
         return;
     }
-    let operations = number("SIMULATION_OPERATIONS").unwrap_or(OPERATIONS) / 10;
-    let seeds = SEEDS / 4;
+    let operations = number("SIMULATION_OPERATIONS").unwrap_or(OPERATIONS) / 20;
+    let seeds = SEEDS / 5;
     let came_of = (0..seeds).map(|seed| run_tree(seed, operations / seeds));
     let sums = came_of.fold([0; 4], |[refusals, given, declines, deaths], (dealings, died)| {
         let Dealings { refusals: refused, given_frames, declines: declined } = dealings;

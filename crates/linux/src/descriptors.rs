@@ -97,26 +97,3 @@ pub fn not_kept(numbers: RangeInclusive<u32>, mut part: impl FnMut(RangeInclusiv
         part(first..=*numbers.end());
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-
-    use super::*;
-
-    #[test]
-    fn what_is_kept_is_known_while_it_lives_and_out_of_the_way() {
-        let open = || Kept::new(moved_up(File::open("/dev/null").unwrap().into()));
-        let files = [open(), open()];
-        let numbers = files.each_ref().map(|file| file.as_raw_fd());
-        assert!(numbers.iter().all(|number| *number > 500 && is_kept(*number)));
-        let mut parts = Vec::new();
-        let (low, high) = (numbers[0].min(numbers[1]) as u32, numbers[0].max(numbers[1]) as u32);
-        not_kept(low..=high + 5, |part| parts.push(part));
-        assert!(parts.iter().all(|part| !part.contains(&low) && !part.contains(&high)));
-        assert!(parts.last().unwrap().end() == &(high + 5));
-        drop(files);
-        assert!(!is_kept(low as RawFd) && !is_kept(high as RawFd));
-        not_kept(low..=high, |part| assert_eq!(part, low..=high));
-    }
-}

@@ -11,6 +11,8 @@ use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
+use crate::at_fork::at_fork;
+use crate::errno::{errno, set_errno};
 use crate::mapping::Mapping;
 use crate::signals::pass_on;
 use crate::system_call;
@@ -47,21 +49,11 @@ unsafe impl Sync for Previous {}
 
 static PREVIOUS: Previous = Previous(UnsafeCell::new(MaybeUninit::zeroed()));
 
-unsafe extern "C" {
-    /// Of the C library; the crate `libc` does not declare it for Linux.
-    pub fn pthread_atfork(
-        prepare: Option<extern "C" fn()>,
-        parent: Option<extern "C" fn()>,
-        child: Option<extern "C" fn()>,
-    ) -> i32;
-}
-
 /// A pager's memory comes to be.
 pub fn enter(window: &Mapping) {
     if !IS_PREPARED.swap(true, Ordering::Relaxed) {
-        // SAFETY: registers a function that does what a child of many threads may do. Where there
-        // is no memory for that, children die without a word.
-        unsafe { pthread_atfork(None, None, Some(in_child)) };
+        // Where that cannot be had, children die without a word.
+        at_fork(None, None, Some(in_child));
     }
     // SAFETY: has no preconditions.
     let process = unsafe { libc::getpid() };
@@ -123,10 +115,10 @@ extern "C" fn in_child() {
 
 /// Called by the kernel on the thread that faulted.
 extern "C" fn on_sigsegv(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel passes a siginfo_t; errno is this thread's own; PREVIOUS was written
-    // before this handler was installed, and is what the kernel would have called instead.
+    // SAFETY: the kernel passes a siginfo_t; PREVIOUS was written before this handler was installed, and
+    // is what the kernel would have called instead.
     unsafe {
-        let errno = *libc::__errno_location();
+        let errno_before = errno();
         let process = libc::getpid();
         let address = (*info).si_addr() as usize;
         let is_ancestors = |entry: &Window| {
@@ -137,7 +129,7 @@ extern "C" fn on_sigsegv(signal: i32, info: *mut libc::siginfo_t, context: *mut 
         if (*info).si_code > 0 && WINDOWS.iter().any(is_ancestors) {
             libc::write(libc::STDERR_FILENO, EXPLANATION.as_ptr().cast(), EXPLANATION.len());
         }
-        *libc::__errno_location() = errno;
+        set_errno(errno_before);
         pass_on((*PREVIOUS.0.get()).assume_init_ref(), signal, info, context);
     }
 }

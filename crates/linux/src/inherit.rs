@@ -14,7 +14,7 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use crate::fork::pthread_atfork;
+use crate::at_fork::at_fork;
 use crate::last_words::abort;
 use crate::pager::{Pager, Rest};
 use crate::signals::SignalsBlocked;
@@ -44,8 +44,7 @@ pub fn enter(pager: &Arc<Pager>) {
     pagers.retain(|pager| pager.strong_count() > 0);
     pagers.push(Arc::downgrade(pager));
     if !IS_PREPARED.swap(true, Ordering::Relaxed) {
-        // SAFETY: registers functions that are called by `fork`, on the thread that forks.
-        unsafe { pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+        at_fork(Some(before), Some(in_parent), Some(in_child));
     }
 }
 

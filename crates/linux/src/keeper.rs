@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use crate::stop::Stop;
+use crate::system_call;
 use crate::userfaultfd::Userfaultfd;
 
 /// The thread's body. Where the kernel allows no table of its own, the program's descriptors are
@@ -36,6 +37,9 @@ fn keep_only(kept: &mut [RawFd]) -> io::Result<()> {
 fn close_here(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: the first call gives this thread a table of its own, so that nobody else's descriptors
     // are closed; where that fails, nothing is closed.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_UNSHARE) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    unsafe {
+        let flags = libc::CLOSE_RANGE_UNSHARE as usize;
+        system_call::call(libc::SYS_close_range, [first as usize, last as usize, flags, 0, 0, 0])
+    }
+    .map(drop)
 }

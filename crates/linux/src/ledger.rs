@@ -51,15 +51,7 @@ pub fn now_us() -> u64 {
 pub fn wait(alarm: &AtomicU32, seen: u32) {
     while alarm.load(Ordering::SeqCst) == seen {
         // SAFETY: a word that lives as long as the call. It may be another process's, so it is no private futex.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                alarm.as_ptr(),
-                libc::FUTEX_WAIT,
-                seen,
-                ptr::null::<libc::timespec>(),
-            );
-        }
+        let _ = unsafe { futex(alarm, libc::FUTEX_WAIT, seen) };
     }
 }
 
@@ -67,9 +59,17 @@ pub fn wait(alarm: &AtomicU32, seen: u32) {
 pub fn ring(alarm: &AtomicU32) {
     alarm.fetch_add(1, Ordering::SeqCst);
     // SAFETY: as above.
-    unsafe {
-        libc::syscall(libc::SYS_futex, alarm.as_ptr(), libc::FUTEX_WAKE, i32::MAX);
-    }
+    let _ = unsafe { futex(alarm, libc::FUTEX_WAKE, i32::MAX as u32) };
+}
+
+/// futex(2), without a limit of time.
+///
+/// # Safety
+/// An operation that takes a value and nothing else.
+unsafe fn futex(word: &AtomicU32, operation: i32, value: u32) -> io::Result<usize> {
+    let arguments = [word.as_ptr() as usize, operation as usize, value as usize, 0, 0, 0];
+    // SAFETY: the caller's.
+    unsafe { system_call::call(libc::SYS_futex, arguments) }
 }
 
 /// The kernel's, of which it has one for each thread.
@@ -157,19 +157,15 @@ impl Drop for Life {
 fn robust_list() -> io::Result<(*mut RobustList, usize)> {
     let mut list = ptr::null_mut();
     let mut length = 0_usize;
+    let arguments = [0, (&raw mut list) as usize, (&raw mut length) as usize, 0, 0, 0];
     // SAFETY: writes the two.
-    match unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut list, &raw mut length) } {
-        0 => Ok((list, length)),
-        _ => Err(io::Error::last_os_error()),
-    }
+    unsafe { system_call::call(libc::SYS_get_robust_list, arguments) }?;
+    Ok((list, length))
 }
 
 /// # Safety
 /// The list is one, or null, and stays until the thread ends or sets another.
 unsafe fn set_robust_list(list: *mut RobustList, length: usize) -> io::Result<()> {
     // SAFETY: the caller's.
-    match unsafe { libc::syscall(libc::SYS_set_robust_list, list, length) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    unsafe { system_call::call(libc::SYS_set_robust_list, [list as usize, length, 0, 0, 0, 0]) }.map(drop)
 }

@@ -9,7 +9,10 @@
 compile_error!("zpager needs Linux");
 
 pub mod pager;
+pub mod process_memory;
 
+pub mod at_fork;
+pub mod errno;
 mod fork;
 mod handler_thread;
 mod inherit;
@@ -17,11 +20,13 @@ mod keeper;
 mod last_words;
 pub mod ledger;
 mod of_process;
+pub mod own_stack;
+mod program_action;
 pub mod signal_mode;
-mod signals;
+pub mod signals;
 pub mod spawn;
 mod stop;
-mod system_call;
+pub mod system_call;
 
 pub mod descriptors;
 pub mod device_io;

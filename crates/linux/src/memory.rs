@@ -6,7 +6,7 @@
 //! and allocates nothing.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -27,6 +27,9 @@ use crate::userfaultfd::{Delivery, Userfaultfd, Watch};
 /// There was no page to be moved.
 #[derive(Clone, Copy, Debug)]
 struct Vanished;
+
+/// What unmaps pages: also where the program has locked them (5.18).
+const UNMAP: i32 = libc::MADV_DONTNEED_LOCKED;
 
 /// Ranges that are given to one call.
 const RANGES_MAX: usize = 64;
@@ -140,18 +143,9 @@ impl ManagedMemory {
     fn unmap_ranges(&self, mut ranges: &mut [libc::iovec]) {
         while let (Some(process), 2..) = (&self.this_process, ranges.len()) {
             // SAFETY: the ranges lie in mappings of ours, and the caller wants them unmapped.
-            let done = unsafe {
-                libc::syscall(
-                    libc::SYS_process_madvise,
-                    process.as_raw_fd(),
-                    ranges.as_ptr(),
-                    ranges.len(),
-                    libc::MADV_DONTNEED,
-                    0,
-                )
-            };
+            let done = unsafe { unmap_of_process(process, ranges) };
             // It stops early for a signal that is pending; what it has not done is tried again.
-            let Ok(mut done) = usize::try_from(done) else { break };
+            let Ok(mut done) = done else { break };
             while done > 0 {
                 let step = done.min(ranges[0].iov_len);
                 ranges[0].iov_base = ranges[0].iov_base.wrapping_byte_add(step);
@@ -164,8 +158,7 @@ impl ManagedMemory {
         }
         for range in ranges {
             // SAFETY: as above.
-            let result =
-                unsafe { system_call::advise(range.iov_base as usize, range.iov_len, libc::MADV_DONTNEED) };
+            let result = unsafe { system_call::advise(range.iov_base as usize, range.iov_len, UNMAP) };
             assert!(result.is_ok(), "madvise: {result:?}");
         }
     }
@@ -181,13 +174,14 @@ impl ManagedMemory {
         let mut moved = 0;
         // Pages before this one were made ours alone.
         let mut unshared = 0;
+        let mut pages_at_once = pages;
         while moved < pages {
             let at = moved * PAGE_BYTES;
-            let (bytes, result) =
-                self.userfaultfd.move_pages(target + at, source + at, (pages - moved) * PAGE_BYTES);
+            let length = (pages - moved).min(pages_at_once) * PAGE_BYTES;
+            let (bytes, result) = self.userfaultfd.move_pages(target + at, source + at, length);
             moved += bytes / PAGE_BYTES;
             match result.map_err(|error| error.raw_os_error()) {
-                Ok(()) => break,
+                Ok(()) => {}
                 // The layout of the address space is just changing, or part was moved.
                 Err(Some(libc::EAGAIN)) => {}
                 // Linux 6.18 forgets what it has moved where it had to begin again (a huge page was split,
@@ -197,6 +191,16 @@ impl ManagedMemory {
                     moved += 1;
                 }
                 Err(Some(libc::ENOENT)) => return (moved, Err(Vanished)),
+                // The program has protected some of the pages, so that they are no one area of memory, or
+                // cannot be written.
+                Err(Some(libc::EINVAL)) if pages_at_once > 1 => pages_at_once = 1,
+                Err(Some(libc::EINVAL)) if self.window.contains(source) => {
+                    let at = moved * PAGE_BYTES;
+                    if !self.move_by_copy(target + at, source + at) {
+                        break;
+                    }
+                    moved += 1;
+                }
                 // The page frame may be a forked child's, too: then a write makes it ours.
                 Err(Some(libc::EBUSY)) if self.may_be_shared.load(Ordering::Relaxed) && moved >= unshared => {
                     let page = source + moved * PAGE_BYTES;
@@ -209,6 +213,23 @@ impl ManagedMemory {
             }
         }
         (moved, Ok(()))
+    }
+
+    /// Moves a page of the window that is there, and can be read but not written. `false`: it could not be done.
+    fn move_by_copy(&self, target: usize, source: usize) -> bool {
+        // What is not there would be a fault of this thread, which may be the one that serves it.
+        let is_present = self.pagemap.as_ref().is_some_and(|pagemap| pagemap.present(source, 1) == 1);
+        if !is_present || self.userfaultfd.protect(source, PAGE_BYTES).is_err() {
+            return false;
+        }
+        // The program may let it be written meanwhile; such a write waits.
+        let (copied, _) = self.userfaultfd.copy(target, source as *const u8, PAGE_BYTES, false);
+        if copied == PAGE_BYTES {
+            self.unmap(std::iter::once(source));
+        } else {
+            let _ = self.userfaultfd.unprotect(source, PAGE_BYTES);
+        }
+        copied == PAGE_BYTES
     }
 
     fn copy_run(&self, target: usize, contents: &[Page], protect: bool) -> usize {
@@ -357,11 +378,21 @@ impl Memory for ManagedMemory {
 fn open_this_process() -> io::Result<Kept<OwnedFd>> {
     // SAFETY: makes a new descriptor, or none.
     unsafe {
-        match libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) as i32 {
-            descriptor if descriptor >= 0 => Ok(Kept::new(moved_up(OwnedFd::from_raw_fd(descriptor)))),
-            _ => Err(io::Error::last_os_error()),
-        }
+        let process = libc::getpid() as usize;
+        let descriptor = system_call::call(libc::SYS_pidfd_open, [process, 0, 0, 0, 0, 0])?;
+        Ok(Kept::new(moved_up(OwnedFd::from_raw_fd(descriptor as RawFd))))
     }
+}
+
+/// Unmaps ranges of a process in one call; the bytes that were.
+///
+/// # Safety
+/// It is this process, and nobody wants what is there.
+unsafe fn unmap_of_process(process: &OwnedFd, ranges: &[libc::iovec]) -> io::Result<usize> {
+    let process = process.as_raw_fd() as usize;
+    let arguments = [process, ranges.as_ptr() as usize, ranges.len(), UNMAP as usize, 0, 0];
+    // SAFETY: the caller's.
+    unsafe { system_call::call(libc::SYS_process_madvise, arguments) }
 }
 
 /// A descriptor of this process, if `process_madvise` takes it to unmap pages. `address` is a
@@ -371,14 +402,7 @@ pub fn self_for_process_madvise(address: usize) -> Option<Kept<OwnedFd>> {
     unsafe {
         let process = open_this_process().ok()?;
         let range = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: PAGE_BYTES };
-        let done = libc::syscall(
-            libc::SYS_process_madvise,
-            process.as_raw_fd(),
-            &raw const range,
-            1,
-            libc::MADV_DONTNEED,
-            0,
-        );
-        (done == PAGE_BYTES as i64).then_some(process)
+        let done = unmap_of_process(&process, &[range]).ok()?;
+        (done == PAGE_BYTES).then_some(process)
     }
 }

@@ -7,11 +7,12 @@
 //! handler by its mask.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use zpager_core::budget::Use;
@@ -49,9 +50,11 @@ use crate::keeper;
 use crate::ledger::{self, Life};
 use crate::memory::ManagedMemory;
 use crate::of_process::OfProcess;
+use crate::own_stack::away_from_managed;
+use crate::process_memory::ProcessMemory;
 use crate::signal_mode;
 use crate::signals::SignalsBlocked;
-use crate::spawn::spawn;
+use crate::spawn::{Thread, spawn};
 use crate::stop::Stop;
 use crate::swap_file::SwapFile;
 use crate::userfaultfd::Userfaultfd;
@@ -68,6 +71,10 @@ const THREAD_BYTES: usize = 128 << 10;
 /// long, and to be woken takes longer.
 const LOOKS: usize = 64;
 const PAUSES_PER_LOOK: usize = 8;
+/// How often an allocation looks for frames for its tables.
+const ATTEMPTS: u32 = 16;
+/// How often kswapd counts what is not managed, at most.
+const COUNT_EVERY_US: u64 = 10_000;
 /// How long somebody waits who missed the word that he waited for.
 const WAIT_MAX: Duration = Duration::from_millis(1);
 /// How long a process waits for others to make room for it, before it overdraws the ledger.
@@ -106,6 +113,8 @@ pub struct Options {
     pub is_inherited: bool,
     /// What the RAM is shared by with other processes, if it is; it is the same number for all.
     pub ledger: Option<&'static Ledger>,
+    /// Whether RAM is that of the whole process, and not only of what is given out.
+    pub is_of_process: bool,
 }
 
 /// What is where, and what has happened.
@@ -139,6 +148,8 @@ pub struct Snapshot {
     pub reserve_frames: u32,
     /// What came of sharing the RAM, if it is shared.
     pub dealings: Option<Dealings>,
+    /// Frames of the process that are not managed, if they count.
+    pub unmanaged_frames: u32,
 }
 
 struct State {
@@ -147,6 +158,8 @@ struct State {
     waiting: u32,
     is_kswapd_asleep: bool,
     is_stopping: bool,
+    /// When what is not managed was last counted.
+    counted_us: u64,
     /// Tasks that are being driven.
     driving: u32,
     /// Somebody wants to fork: no task begins.
@@ -193,7 +206,7 @@ pub struct Pager {
     shared: Arc<Shared>,
     options: Options,
     stop: Stop,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Thread>>,
     process: AtomicU32,
 }
 
@@ -237,8 +250,8 @@ impl Pager {
         if userfaultfd.is_user_mode_only && delivery == Delivery::Thread {
             return Err(Error::UserfaultfdUnavailable(
                 "this user gets userfaultfd for faults in user mode only, so system calls into evicted \
-                 pages would fail; use faults=\"signal\" and keep system calls away from managed \
-                 memory, or see `zpager doctor` for how to get all of it"
+                 pages could not be served by a thread; use faults=\"signal\", which needs no more, or see \
+                 `zpager doctor` for how to get all of it"
                     .into(),
             ));
         }
@@ -276,6 +289,7 @@ impl Pager {
                 waiting: 0,
                 is_kswapd_asleep: false,
                 is_stopping: false,
+                counted_us: 0,
                 driving: 0,
                 is_forking: false,
                 children: Vec::new(),
@@ -305,22 +319,30 @@ impl Pager {
 
     fn start_threads(&self, kswapd: Kswapd, arrival: Arrival) -> Result<(), Error> {
         let mut threads = self.threads.lock().expect("nothing panics under this lock");
-        let (tell, told) = mpsc::sync_channel(1);
+        let told = Arc::new((Mutex::new(None), Condvar::new()));
         threads.push(start("zpager-kswapd", {
-            let (shared, ledger) = (Arc::clone(&self.shared), self.options.ledger);
+            let (shared, tell, ledger) = (Arc::clone(&self.shared), Arc::clone(&told), self.options.ledger);
+            let is_of_process = self.options.is_of_process;
             move || {
-                let answer = |answer| tell.send(answer).expect("somebody waits for it");
-                match ledger.map(|ledger| shared.join(ledger, arrival)).transpose() {
+                let answer = |answer| {
+                    *tell.0.lock().expect("no panic under the lock") = Some(answer);
+                    tell.1.notify_one();
+                };
+                match ledger.map(|ledger| shared.join(ledger, arrival, is_of_process)).transpose() {
                     // Its entry lives as long as this thread.
                     Ok(_life) => {
                         answer(Ok(()));
-                        shared.run_kswapd(kswapd);
+                        shared.run_kswapd(kswapd, ledger, is_of_process);
                     }
                     Err(error) => answer(Err(error)),
                 }
             }
         })?);
-        told.recv().expect("kswapd tells how it came out")?;
+        let mut answer = told.0.lock().expect("no panic under the lock");
+        while answer.is_none() {
+            answer = told.1.wait(answer).expect("no panic under the lock");
+        }
+        answer.take().transpose()?;
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         match self.options.faults {
             Delivery::Thread => {
@@ -378,8 +400,8 @@ impl Pager {
         let Options { codec, faults, encrypt, .. } = self.options;
         let batch_pages = rest.state.core.batch_pages();
         self.process.store(std::process::id(), Ordering::Relaxed);
-        let threads = std::mem::take(&mut *self.threads.lock().expect("nothing panics under this lock"));
-        threads.into_iter().for_each(std::mem::forget);
+        // They are not here.
+        self.threads.lock().expect("nothing panics under this lock").clear();
 
         let core = &mut rest.state.core;
         let no_memory = |error| Error::Device("the parent's memory".into(), error);
@@ -406,6 +428,8 @@ impl Pager {
         core.swap_map.thaw();
         core.is_resting = false;
         core.forget_share();
+        // As the kernel has it: locks are not inherited.
+        core.unlock_pages(PageNumber(0), core.config.window_pages);
         rest.state.is_forking = false;
         rest.state.is_kswapd_asleep = false;
         rest.state.waiting = 0;
@@ -430,7 +454,7 @@ impl Pager {
     }
 
     /// The addresses that memory is given out from.
-    pub fn window(&self) -> std::ops::Range<usize> {
+    pub fn window(&self) -> Range<usize> {
         let window = &self.shared.memory.window;
         window.address(0)..window.address(0) + window.bytes()
     }
@@ -448,13 +472,34 @@ impl Pager {
     /// Gives out memory, which reads as zeros. `item_bytes`: the size of what it will hold, by
     /// which pages are shuffled before they are compressed; 1 is not at all.
     pub fn allocate(self: &Arc<Self>, bytes: u64, item_bytes: u8) -> Result<Region, Error> {
+        self.allocate_at(bytes, item_bytes, None)
+    }
+
+    /// The same, at an address of the window where nothing is.
+    pub fn allocate_at(
+        self: &Arc<Self>,
+        bytes: u64,
+        item_bytes: u8,
+        address: Option<usize>,
+    ) -> Result<Region, Error> {
         if self.options.faults == Delivery::Signal {
             signal_mode::require_handler()?;
         }
+        away_from_managed(move || self.allocate_here(bytes, item_bytes, address))
+    }
+
+    fn allocate_here(
+        self: &Arc<Self>,
+        bytes: u64,
+        item_bytes: u8,
+        address: Option<usize>,
+    ) -> Result<Region, Error> {
         let page_count = u32::try_from(bytes.div_ceil(PAGE_BYTES as u64).max(1)).unwrap_or(u32::MAX);
+        let at = address.map(|address| self.shared.page_of(address));
         let _blocked = SignalsBlocked::new();
+        let mut attempts_left = ATTEMPTS;
         loop {
-            let result = self.shared.lock().core.allocate(page_count, item_bytes);
+            let result = self.shared.lock().core.allocate(page_count, item_bytes, at);
             match result {
                 Ok(first) => {
                     // Somebody may have run past the end of memory that was here before, or have
@@ -466,7 +511,9 @@ impl Pager {
                     return Ok(Region { pager: Arc::clone(self), first, page_count });
                 }
                 Err(AllocateError::NeedFrames(frames)) => {
-                    if self.shared.reclaim(Demand::Frames(frames)).frames_short {
+                    // Somebody else may have been faster.
+                    attempts_left -= 1;
+                    if self.shared.reclaim(Demand::Frames(frames)).frames_short && attempts_left == 0 {
                         return Err(self.out_of_swap(bytes, 0));
                     }
                 }
@@ -481,6 +528,13 @@ impl Pager {
                 }
             }
         }
+    }
+
+    fn discard(&self, mut task: Discard) {
+        away_from_managed(move || {
+            let _blocked = SignalsBlocked::new();
+            self.shared.drive(&mut task);
+        });
     }
 
     fn out_of_swap(&self, bytes: u64, available_pages: u32) -> Error {
@@ -506,6 +560,22 @@ impl Pager {
         self.shared.reclaim(Demand::Units(units)).done
     }
 
+    /// Has pages of one region stay in RAM once they are there. `false`: they are not, or too many would.
+    pub fn lock_pages(&self, addresses: &Range<usize>) -> bool {
+        let _blocked = SignalsBlocked::new();
+        let (first, count) = self.shared.pages_of(addresses);
+        let core = &mut self.shared.lock().core;
+        let is_given_out = core.regions.find(first).is_some_and(|region| first.plus(count) <= region.end());
+        is_given_out && core.lock_pages(first, count)
+    }
+
+    /// Undoes `lock_pages`.
+    pub fn unlock_pages(&self, addresses: &Range<usize>) {
+        let _blocked = SignalsBlocked::new();
+        let (first, count) = self.shared.pages_of(addresses);
+        self.shared.lock().core.unlock_pages(first, count);
+    }
+
     /// What is where, and what has happened.
     pub fn snapshot(&self) -> Snapshot {
         let _blocked = SignalsBlocked::new();
@@ -528,7 +598,22 @@ impl Pager {
             pool_limit_frames: zcache.pool.arena().limit(),
             reserve_frames: core.config.reserve_frames,
             dealings: core.dealings(),
+            unmanaged_frames: core.unmanaged(),
         }
+    }
+
+    /// Counts what the process has besides managed memory, as far as there is room, and makes room for the
+    /// rest. Bytes of it that are in no file.
+    pub fn count_unmanaged(&self) -> u64 {
+        let Some(process) = ProcessMemory::now() else { return 0 };
+        let _blocked = SignalsBlocked::new();
+        let owed = self.shared.count_unmanaged(process, self.options.ledger);
+        if owed > 0 {
+            // Who asks for much makes the room for it.
+            self.shared.reclaim(Demand::Frames(owed));
+        }
+        let elsewhere = self.shared.lock().core.managed_frames() + process.of_files;
+        u64::from(process.resident.saturating_sub(elsewhere)) * PAGE_BYTES as u64
     }
 
     /// Panics unless all tables agree with one another.
@@ -543,8 +628,6 @@ impl Drop for Pager {
         if self.is_elsewhere() {
             // The threads are not here, and whatever is mapped at these addresses is somebody
             // else's: leave everything alone.
-            let threads = self.threads.get_mut().expect("nothing panics under this lock");
-            threads.drain(..).for_each(std::mem::forget);
             std::mem::forget(Arc::clone(&self.shared));
             return;
         }
@@ -562,7 +645,7 @@ impl Drop for Pager {
         }
         self.stop.now();
         for thread in self.threads.get_mut().expect("nothing panics under this lock").drain(..) {
-            thread.join().expect("a thread of the pager that panics ends the process");
+            thread.join();
         }
     }
 }
@@ -587,9 +670,13 @@ impl Region {
     /// out of RAM and hold anything; but a loss is an error, and no SIGBUS.
     pub fn fault_in(&self, first: u32, count: u32) -> Result<(), FaultInError> {
         assert!(first + count <= self.page_count);
+        let (pager, own_first) = (&*self.pager, self.first);
         for page in first..first + count {
-            let _blocked = SignalsBlocked::new();
-            match self.pager.shared.fault_in(self.first.plus(page)) {
+            let outcome = away_from_managed(move || {
+                let _blocked = SignalsBlocked::new();
+                pager.shared.fault_in(own_first.plus(page))
+            });
+            match outcome {
                 Outcome::Resolved => {}
                 Outcome::NoRoom => return Err(FaultInError::NoRoom),
                 Outcome::Lost(loss) => return Err(FaultInError::Lost { page, loss }),
@@ -602,16 +689,14 @@ impl Region {
     /// Discards whole pages, from page `first` of the region on: they read as zeros again.
     pub fn discard_pages(&self, first: u32, count: u32) {
         assert!(first + count <= self.page_count);
-        let _blocked = SignalsBlocked::new();
-        self.pager.shared.drive(&mut Discard::range(self.first.plus(first), count));
+        self.pager.discard(Discard::range(self.first.plus(first), count));
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
         if !self.pager.is_elsewhere() {
-            let _blocked = SignalsBlocked::new();
-            self.pager.shared.drive(&mut Discard::region(self.first, self.page_count));
+            self.pager.discard(Discard::region(self.first, self.page_count));
         }
     }
 }
@@ -696,8 +781,8 @@ impl Shared {
         loop {
             let commits_before = state.core.commits;
             let next = plan_or_commit(task, &mut state.core, self.now_us());
-            if let Some(alarm) = state.core.take_call() {
-                ledger::ring(alarm);
+            if let Some(ledger) = state.core.take_call() {
+                ledger.alarms().for_each(ledger::ring);
             }
             if state.waiting > 0 && state.core.commits != commits_before {
                 self.committed.notify_all();
@@ -740,12 +825,16 @@ impl Shared {
     }
 
     /// Enters the ledger, on kswapd's thread.
-    fn join(&self, ledger: &'static Ledger, arrival: Arrival) -> Result<Life, Error> {
+    fn join(&self, ledger: &'static Ledger, arrival: Arrival, is_of_process: bool) -> Result<Life, Error> {
         let no_ledger = |error| Error::Device("the ledger of all processes under zpager".into(), error);
         let life = Life::begin(ledger).map_err(no_ledger)?;
         let place = life.place().ok_or_else(|| {
             Error::Configuration("there are too many processes at a time for one ledger".into())
         })?;
+        if is_of_process && let Some(process) = ProcessMemory::now() {
+            // It has these already, and needs the more for them.
+            self.count_unmanaged(process, Some(ledger));
+        }
         let began = Instant::now();
         loop {
             let now_us = self.now_us();
@@ -754,15 +843,15 @@ impl Shared {
             let mut state = self.lock();
             match state.core.join(ledger, place, arrival, ledger::now_us() - now_us, now_us) {
                 Joined::Entered => {
-                    if let Some(alarm) = state.core.take_call() {
-                        ledger::ring(alarm);
+                    if let Some(ledger) = state.core.take_call() {
+                        ledger.alarms().for_each(ledger::ring);
                     }
                     return Ok(life);
                 }
-                Joined::Later { called } => {
+                Joined::Later { calls } => {
                     drop(state);
-                    if let Some(called) = called {
-                        ledger::ring(&ledger.entry(called).alarm);
+                    if calls {
+                        ledger.alarms().for_each(ledger::ring);
                     }
                     thread::sleep(WAIT_MAX);
                 }
@@ -782,6 +871,10 @@ impl Shared {
 
     fn page_of(&self, address: usize) -> PageNumber {
         PageNumber(((address - self.memory.window.address(0)) / PAGE_BYTES) as u32)
+    }
+
+    fn pages_of(&self, addresses: &Range<usize>) -> (PageNumber, u32) {
+        (self.page_of(addresses.start), (addresses.len() / PAGE_BYTES) as u32)
     }
 
     /// Where an address is in its region, if it is in one.
@@ -864,11 +957,27 @@ impl Shared {
         }
     }
 
-    fn run_kswapd(&self, mut kswapd: Kswapd) {
+    /// How many frames have to be made free for what is not managed.
+    fn count_unmanaged(&self, process: ProcessMemory, ledger: Option<&Ledger>) -> u32 {
+        let now_us = self.now_us();
+        let processes = ledger.map_or(1, |ledger| ledger.live().count().max(1) as u32);
+        let mut state = self.lock();
+        state.counted_us = now_us;
+        // Processes of a tree mostly have the same files: each counts a part of them.
+        let of_files = process.of_files / processes;
+        state.core.count_unmanaged(process.resident.saturating_sub(process.of_files) + of_files);
+        state.core.frames_owed()
+    }
+
+    fn run_kswapd(&self, mut kswapd: Kswapd, ledger: Option<&Ledger>, is_of_process: bool) {
         let alarm = self.alarm(&self.lock());
         loop {
             // Before the look at what there is to do: whoever finds more for us rings after that.
             let seen = alarm.load(Ordering::SeqCst);
+            let is_due = is_of_process && self.now_us() > self.lock().counted_us + COUNT_EVERY_US;
+            if is_due && let Some(process) = ProcessMemory::now() {
+                self.count_unmanaged(process, ledger);
+            }
             self.drive(&mut kswapd);
             let mut state = self.lock();
             state.forget_gone_children();
@@ -885,7 +994,7 @@ impl Shared {
     }
 }
 
-fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<Thread, Error> {
     spawn(name, None, body).map_err(no_thread)
 }
 

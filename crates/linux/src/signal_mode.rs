@@ -4,21 +4,25 @@
 //!
 //! The handler may run at any instruction of the program. It allocates nothing, takes only locks
 //! whose holders have all signals blocked and touch no managed memory, and leaves `errno` alone.
+//!
+//! SIGBUS is never blocked in a thread of the program's, since the kernel ends a process that faults while it
+//! is: whoever wraps the C library's functions for signals sees to that.
 
-use std::cell::UnsafeCell;
-use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use zpager_core::fault::{Access, Outcome};
 use zpager_core::page::PAGE_BYTES;
 
+use crate::errno::{errno, set_errno};
 use crate::error::Error;
 use crate::handler_thread;
 use crate::mapping::Mapping;
+use crate::own_stack::away_from_managed;
 use crate::pager::Shared;
-use crate::signals::pass_on;
+use crate::program_action;
+use crate::signals::{SignalsBlocked, bit, bits, pass_on, set_mask};
 
 const PAGERS_MAX: usize = 64;
 
@@ -47,19 +51,12 @@ fn registered() -> std::io::Result<&'static [Registered; PAGERS_MAX]> {
     Ok(REGISTERED.get_or_init(|| registered))
 }
 
-/// Serialises changes of the table and of the process's handler.
+/// Serialises changes of the table and of the process's handler. Held with all signals blocked.
 static CHANGING: Mutex<()> = Mutex::new(());
-
-/// What handled SIGBUS before.
-struct Previous(UnsafeCell<MaybeUninit<libc::sigaction>>);
-
-// SAFETY: written under `CHANGING` before the handler is installed, and only read from then on.
-unsafe impl Sync for Previous {}
-
-static PREVIOUS: Previous = Previous(UnsafeCell::new(MaybeUninit::zeroed()));
 
 /// Enters a pager, and sees that our handler is in place.
 pub(crate) fn register(shared: &std::sync::Arc<Shared>) -> Result<(), Error> {
+    let _blocked = SignalsBlocked::new();
     let _changing = CHANGING.lock().expect("nothing panics under this lock");
     let registered = registered()
         .map_err(|error| Error::Device("no page for the table of pagers could be had".into(), error))?;
@@ -79,6 +76,7 @@ pub(crate) fn register(shared: &std::sync::Arc<Shared>) -> Result<(), Error> {
 
 /// Takes a pager out. None of its memory is in use any more.
 pub(crate) fn unregister(shared: &std::sync::Arc<Shared>) {
+    let _blocked = SignalsBlocked::new();
     let _changing = CHANGING.lock().expect("nothing panics under this lock");
     let pointer = std::sync::Arc::as_ptr(shared).cast_mut();
     let Some(registered) = REGISTERED.get() else { return };
@@ -93,25 +91,68 @@ pub(crate) fn unregister(shared: &std::sync::Arc<Shared>) {
 
 static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
 
+/// Whether our handler has been installed.
+pub fn is_installed() -> bool {
+    IS_INSTALLED.load(Ordering::Acquire)
+}
+
+type Sigaction = unsafe extern "C" fn(i32, *const libc::sigaction, *mut libc::sigaction) -> i32;
+
+/// The C library's `sigaction`, where it has been told; 0: what is linked by that name.
+static SIGACTION: AtomicUsize = AtomicUsize::new(0);
+
+/// Tells the function behind the `sigaction` that is linked here, which is a wrapper.
+pub fn use_sigaction(original: Sigaction) {
+    SIGACTION.store(original as *const () as usize, Ordering::Relaxed);
+}
+
+/// `sigaction`, past the wrapper of that name.
+///
+/// # Safety
+/// As `sigaction`.
+pub unsafe fn original_sigaction(signal: i32, new: *const libc::sigaction, old: *mut libc::sigaction) -> i32 {
+    match SIGACTION.load(Ordering::Relaxed) {
+        // SAFETY: the caller's.
+        0 => unsafe { libc::sigaction(signal, new, old) },
+        // SAFETY: told by `use_sigaction`, of that type; and the caller's.
+        address => unsafe { std::mem::transmute::<usize, Sigaction>(address)(signal, new, old) },
+    }
+}
+
+/// More flags for our handler.
+static MORE_FLAGS: AtomicI32 = AtomicI32::new(0);
+
+/// Has the handler run on a thread's alternate stack: for programs whose stacks may be managed memory. Told
+/// before the first pager; every thread is to have such a stack that is large enough.
+pub fn use_alternate_stacks() {
+    MORE_FLAGS.store(libc::SA_ONSTACK, Ordering::Relaxed);
+}
+
 fn handler_now() -> std::io::Result<libc::sigaction> {
     // SAFETY: zeros are a valid sigaction, which the call then fills.
     unsafe {
         let mut now: libc::sigaction = std::mem::zeroed();
-        match libc::sigaction(libc::SIGBUS, std::ptr::null(), &mut now) {
+        match original_sigaction(libc::SIGBUS, std::ptr::null(), &mut now) {
             0 => Ok(now),
             _ => Err(std::io::Error::last_os_error()),
         }
     }
 }
 
+/// Whether this is our handler.
+pub fn is_ours(action: &libc::sigaction) -> bool {
+    action.sa_sigaction == on_sigbus as *const () as usize
+}
+
 /// Fails where our handler has been replaced: the next fault would end the process. It cannot be
 /// put in front again, since whoever replaced it passes foreign signals on to it.
 pub(crate) fn require_handler() -> Result<(), Error> {
     match handler_now() {
-        Ok(now) if now.sa_sigaction == on_sigbus as *const () as usize => Ok(()),
+        Ok(now) if is_ours(&now) => Ok(()),
         _ => Err(Error::Configuration(
-            "somebody has replaced zpager's handler for SIGBUS, without which faults=\"signal\" cannot work; \
-             call faulthandler.enable() and the like before the first Pager is made, or use faults=\"thread\""
+            "somebody has replaced zpager's handler for SIGBUS past the C library's functions, without which \
+             faults=\"signal\" cannot work; have it done before the first Pager is made, or use \
+             faults=\"thread\""
                 .into(),
         )),
     }
@@ -119,26 +160,37 @@ pub(crate) fn require_handler() -> Result<(), Error> {
 
 /// Installs our handler, once.
 fn install() -> Result<(), Error> {
-    if IS_INSTALLED.load(Ordering::Relaxed) {
+    if is_installed() {
         return require_handler();
     }
     let unable = |error| Error::Device("no handler for SIGBUS could be installed".into(), error);
-    let previous = handler_now().map_err(unable)?;
-    // SAFETY: PREVIOUS is written before our handler can run for the first time, under `CHANGING`;
-    // `ours` is filled before it is installed, and the handler has the signature that SA_SIGINFO
-    // asks for.
+    program_action::set(&handler_now().map_err(unable)?);
+    // SAFETY: `ours` is filled before it is installed, and the handler has the signature that SA_SIGINFO asks
+    // for.
     unsafe {
-        (*PREVIOUS.0.get()).write(previous);
         let mut ours: libc::sigaction = std::mem::zeroed();
         ours.sa_sigaction = on_sigbus as *const () as usize;
-        ours.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        ours.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | MORE_FLAGS.load(Ordering::Relaxed);
         libc::sigfillset(&mut ours.sa_mask);
-        if libc::sigaction(libc::SIGBUS, &ours, std::ptr::null_mut()) != 0 {
+        if original_sigaction(libc::SIGBUS, &ours, std::ptr::null_mut()) != 0 {
             return Err(unable(std::io::Error::last_os_error()));
         }
     }
-    IS_INSTALLED.store(true, Ordering::Relaxed);
+    IS_INSTALLED.store(true, Ordering::Release);
     Ok(())
+}
+
+/// What the program wants done about SIGBUS that is not ours, and its change; `None` before our handler is
+/// there, when the kernel is to be asked and told.
+pub fn exchange_program_action(new: Option<&libc::sigaction>) -> Option<libc::sigaction> {
+    let _blocked = SignalsBlocked::new();
+    let _changing = CHANGING.lock().expect("nothing panics under this lock");
+    if !is_installed() {
+        return None;
+    }
+    let before = program_action::get();
+    new.inspect(|new| program_action::set(new));
+    Some(before)
 }
 
 /// Addresses from the first to behind the last of all pagers in signal mode that there ever were.
@@ -166,6 +218,15 @@ pub fn managed_part(range: &Range<usize>) -> Option<Range<usize>> {
     parts.into_iter().find(|part| !part.is_empty())
 }
 
+/// Whether an address is in memory of a pager in signal mode that has been given out.
+pub fn is_given_out(address: usize) -> bool {
+    away_from_managed(move || {
+        let _blocked = SignalsBlocked::new();
+        // SAFETY: a pager is unregistered before it goes, and whoever asks about an address uses its memory.
+        find(address).is_some_and(|shared| unsafe { (*shared).offset_in_region(address) }.is_some())
+    })
+}
+
 fn find(address: usize) -> Option<*const Shared> {
     let entry = REGISTERED.get()?.iter().find(|entry| {
         let start = entry.start.load(Ordering::Acquire);
@@ -176,10 +237,9 @@ fn find(address: usize) -> Option<*const Shared> {
 
 /// Called by the kernel on the thread that faulted, all signals blocked.
 extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel passes a siginfo_t and a ucontext_t; errno is this thread's own; PREVIOUS
-    // was written before this handler was installed, and is what the kernel would have called.
+    // SAFETY: the kernel passes a siginfo_t and a ucontext_t.
     unsafe {
-        let errno = *libc::__errno_location();
+        let errno_before = errno();
         let address = (*info).si_addr() as usize;
         // Not somebody's `kill`, nor a poisoned page, which is a hardware error to the kernel.
         let is_fault = (*info).si_code == libc::BUS_ADRERR;
@@ -190,14 +250,24 @@ extern "C" fn on_sigbus(signal: i32, info: *mut libc::siginfo_t, context: *mut l
             match (*shared).serve_here(address, access, was_mapped) {
                 Outcome::Resolved => {
                     SERVED.fetch_add(1, Ordering::Relaxed);
-                    *libc::__errno_location() = errno;
+                    set_errno(errno_before);
                     return;
                 }
                 failure => handler_thread::report(failure, address, (*shared).offset_in_region(address)),
             }
         }
-        *libc::__errno_location() = errno;
-        pass_on((*PREVIOUS.0.get()).assume_init_ref(), signal, info, context);
+        let action = program_action::get();
+        if action.sa_flags & libc::SA_RESETHAND != 0 {
+            let mut default = action;
+            default.sa_sigaction = libc::SIG_DFL;
+            default.sa_flags = 0;
+            program_action::set(&default);
+        }
+        // The program's handler may touch managed memory. What it blocks beside that is up to the program.
+        let blocked = (*context.cast::<libc::ucontext_t>()).uc_sigmask;
+        set_mask((bits(&blocked) | bits(&action.sa_mask)) & !bit(libc::SIGBUS));
+        set_errno(errno_before);
+        pass_on(&action, signal, info, context);
     }
 }
 

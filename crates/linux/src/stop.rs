@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use crate::descriptors::{Kept, moved_up};
+use crate::system_call;
 
 /// Tells a thread to end.
 #[derive(Clone)]
@@ -50,10 +51,7 @@ static ONE: u64 = 1;
 
 /// Makes the number of one descriptor that of another, which keeps its own, too.
 pub fn replace_descriptor(old: &impl AsRawFd, new: &impl AsRawFd) -> io::Result<()> {
-    // By its number: `dup3` may be zpager's own, for the program's use.
+    let arguments = [new.as_raw_fd() as usize, old.as_raw_fd() as usize, libc::O_CLOEXEC as usize, 0, 0, 0];
     // SAFETY: closes a descriptor that is ours, and puts a copy of another in its place.
-    match unsafe { libc::syscall(libc::SYS_dup3, new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
-    }
+    unsafe { system_call::call(libc::SYS_dup3, arguments) }.map(drop)
 }

@@ -11,6 +11,7 @@ use zpager_core::page::PAGE_BYTES;
 use crate::descriptors::{Kept, moved_up};
 use crate::last_words::abort;
 use crate::stop::replace_descriptor;
+use crate::system_call;
 
 const API: u64 = 0xaa;
 
@@ -170,8 +171,9 @@ impl Userfaultfd {
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let by_call = |flags: i32| {
             // SAFETY: makes a new descriptor, or none.
-            let descriptor = unsafe { libc::syscall(libc::SYS_userfaultfd, flags) };
-            own(descriptor as RawFd)
+            let descriptor =
+                unsafe { system_call::call(libc::SYS_userfaultfd, [flags as usize, 0, 0, 0, 0, 0]) };
+            own(descriptor? as RawFd)
         };
         let by_device = || {
             let device = OpenOptions::new().read(true).write(true).open("/dev/userfaultfd")?;

@@ -7,17 +7,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Arguments;
+use std::ops::Range;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dlmalloc::{Allocator, Dlmalloc};
-use zpager_core::page::PAGE_BYTES;
+use zpager_core::page::{HUGE_PAGE_PAGES, PAGE_BYTES};
 use zpager_linux::pager::Region;
 
 use crate::own_memory::ALIGNMENT;
 use crate::start::{ITEM_BYTES, pager};
 
-const REGION_BLOCK_BYTES_MIN: usize = 1 << 20;
+/// A shorter region is not left to the kernel, whatever room there is.
+const REGION_BLOCK_BYTES_MIN: usize = HUGE_PAGE_PAGES as usize * PAGE_BYTES;
 /// What dlmalloc gets at least, with the page that separates it from the next a multiple of a huge page.
 const SEGMENT_BYTES_MIN: usize = (8 << 20) - PAGE_BYTES;
 const ARENAS: usize = 8;
@@ -77,12 +79,10 @@ unsafe impl Allocator for Segments {
         ptr::null_mut()
     }
 
-    fn free_part(&self, base: *mut u8, _: usize, bytes: usize) -> bool {
-        let first = bytes.div_ceil(PAGE_BYTES) as u32;
-        if let Some(region) = lock(&REGIONS).get(&(base as usize)) {
-            region.discard_pages(first, region.page_count() - first);
-        }
-        true
+    /// What it gives back of a segment it never asks for again, and a region cannot be shortened. What nobody
+    /// uses is compressed sooner or later.
+    fn free_part(&self, _: *mut u8, _: usize, _: usize) -> bool {
+        false
     }
 
     fn free(&self, base: *mut u8, _: usize) -> bool {
@@ -124,6 +124,19 @@ fn some_arena() -> (usize, MutexGuard<'static, Dlmalloc<Segments>>) {
         }
     }
     (own, lock(&ARENA[own]))
+}
+
+/// Drops the contents of what is ours in a range.
+pub fn discard(range: &Range<usize>) {
+    let regions = lock(&REGIONS);
+    let first = regions.range(..=range.start).next_back().map_or(range.start, |(base, _)| *base);
+    for (base, region) in regions.range(first..range.end) {
+        let pages = |address: usize| (address.saturating_sub(*base) / PAGE_BYTES) as u32;
+        let (first, end) = (pages(range.start), pages(range.end).min(region.page_count()));
+        if first < end {
+            region.discard_pages(first, end - first);
+        }
+    }
 }
 
 /// A block of so many bytes; `alignment` is a power of two. `None`: there is no memory.

@@ -7,16 +7,12 @@ use std::ffi::{c_int, c_long, c_uint};
 
 use zpager_linux::descriptors::{is_kept, not_kept};
 
-fn fail(error: c_int) -> c_int {
-    // SAFETY: this thread's own.
-    unsafe { *libc::__errno_location() = error };
-    -1
-}
+use crate::mmap::refuse;
 
 #[unsafe(no_mangle)]
 extern "C" fn close(descriptor: c_int) -> c_int {
     if is_kept(descriptor) {
-        return fail(libc::EBADF);
+        return refuse(libc::EBADF);
     }
     // Unlike the C library's, this is no point of cancellation.
     // SAFETY: closes what the program wants closed.
@@ -26,7 +22,7 @@ extern "C" fn close(descriptor: c_int) -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
     if first > last {
-        return fail(libc::EINVAL);
+        return refuse(libc::EINVAL);
     }
     let mut result = 0;
     let mut flags = flags;
@@ -57,7 +53,7 @@ extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
     if is_kept(new) {
-        return fail(libc::EBUSY);
+        return refuse(libc::EBUSY);
     }
     // SAFETY: the descriptor that is replaced is the program's.
     let result: c_long = unsafe { libc::syscall(libc::SYS_dup3, old, new, flags) };

@@ -4,6 +4,9 @@
 //! of what is to be called before a fork, what was registered last is called first.
 
 use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use zpager_linux::at_fork::at_fork;
 
 use crate::{blocks, mappings};
 
@@ -16,27 +19,32 @@ unsafe impl Sync for Held {}
 
 static HELD: Held = Held(UnsafeCell::new(None));
 
-unsafe extern "C" {
-    fn pthread_atfork(
-        before: Option<extern "C" fn()>,
-        in_parent: Option<extern "C" fn()>,
-        in_child: Option<extern "C" fn()>,
-    ) -> i32;
+/// The thread that holds them, as `pthread_self` has it; 0 is none.
+static THREAD: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this thread is just forking, and so has all our locks.
+pub fn is_under_way_here() -> bool {
+    let thread = THREAD.load(Ordering::Relaxed);
+    // SAFETY: has no preconditions.
+    thread != 0 && thread == unsafe { libc::pthread_self() } as usize
 }
 
 /// Called once, after the pager was made.
 pub fn prepare() {
-    // SAFETY: registers functions that are called by `fork`, on the thread that forks.
-    unsafe { pthread_atfork(Some(before), Some(after), Some(after)) };
+    at_fork(Some(before), Some(after), Some(after));
 }
 
 extern "C" fn before() {
     let guards = (blocks::lock_all(), mappings::lock());
     // SAFETY: this thread holds the locks.
-    unsafe { *HELD.0.get() = Some(guards) };
+    unsafe {
+        *HELD.0.get() = Some(guards);
+        THREAD.store(libc::pthread_self() as usize, Ordering::Relaxed);
+    }
 }
 
 extern "C" fn after() {
+    THREAD.store(0, Ordering::Relaxed);
     // SAFETY: this thread, or the one that it was in the parent, has taken the locks in `before`.
     drop(unsafe { (*HELD.0.get()).take() });
 }

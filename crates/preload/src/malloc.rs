@@ -1,5 +1,8 @@
 //! `malloc` and its family, as the program calls them: large blocks are the pager's, all others the C
 //! library's.
+//!
+//! While a thread forks it has the locks of [`blocks`], and code that the program has registered for forks
+//! may call what is here: its new blocks are the C library's then, and managed ones that it frees stay.
 
 use std::ffi::{c_int, c_void};
 use std::mem::transmute;
@@ -7,20 +10,22 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use zpager_core::page::PAGE_BYTES;
+use zpager_linux::errno::{errno, set_errno};
 
 use crate::blocks;
+use crate::fork;
 use crate::own_memory::{ALIGNMENT, libc_malloc};
-use crate::start::{is_managed, is_managed_size, is_ready};
+use crate::small;
+use crate::start::{is_managed, is_ready};
 
 fn out_of_memory() -> *mut c_void {
-    // SAFETY: this thread's own.
-    unsafe { *libc::__errno_location() = libc::ENOMEM };
+    set_errno(libc::ENOMEM);
     ptr::null_mut()
 }
 
 /// Whether a new block of so many bytes is the pager's.
 fn is_for_the_pager(bytes: usize) -> bool {
-    is_managed_size(bytes) && is_ready()
+    small::is_managed_size(bytes) && is_ready() && !fork::is_under_way_here()
 }
 
 fn managed(bytes: usize, alignment: usize, zeroed: bool) -> *mut c_void {
@@ -32,6 +37,7 @@ extern "C" fn malloc(bytes: usize) -> *mut c_void {
     if is_for_the_pager(bytes) {
         return managed(bytes, ALIGNMENT, false);
     }
+    small::note(bytes);
     // SAFETY: no preconditions.
     unsafe { libc_malloc::malloc(bytes) }
 }
@@ -42,6 +48,7 @@ extern "C" fn calloc(count: usize, bytes: usize) -> *mut c_void {
     if is_for_the_pager(total) {
         return managed(total, ALIGNMENT, true);
     }
+    small::note(total);
     // SAFETY: no preconditions.
     unsafe { libc_malloc::calloc(count, bytes) }
 }
@@ -50,12 +57,12 @@ extern "C" fn calloc(count: usize, bytes: usize) -> *mut c_void {
 unsafe extern "C" fn free(block: *mut c_void) {
     // SAFETY: the caller's. `free` leaves errno alone.
     unsafe {
-        if is_managed(block as usize) {
-            let errno = *libc::__errno_location();
-            blocks::free(block.cast());
-            *libc::__errno_location() = errno;
-        } else {
+        if !is_managed(block as usize) {
             libc_malloc::free(block);
+        } else if !fork::is_under_way_here() {
+            let errno_before = errno();
+            blocks::free(block.cast());
+            set_errno(errno_before);
         }
     }
 }
@@ -74,7 +81,10 @@ unsafe extern "C" fn realloc(block: *mut c_void, bytes: usize) -> *mut c_void {
         }
         let is_managed = is_for_the_pager(bytes);
         match (was_managed, is_managed) {
-            (false, false) => return libc_malloc::realloc(block, bytes),
+            (false, false) => {
+                small::note(bytes);
+                return libc_malloc::realloc(block, bytes);
+            }
             (true, true) => {
                 return blocks::reallocate(block.cast(), bytes).map_or_else(out_of_memory, <*mut u8>::cast);
             }
@@ -104,6 +114,7 @@ extern "C" fn memalign(alignment: usize, bytes: usize) -> *mut c_void {
     if is_for_the_pager(bytes) && alignment.is_power_of_two() {
         return managed(bytes, alignment.max(ALIGNMENT), false);
     }
+    small::note(bytes);
     // SAFETY: no preconditions.
     unsafe { libc_malloc::memalign(alignment, bytes) }
 }
@@ -118,16 +129,14 @@ unsafe extern "C" fn posix_memalign(into: *mut *mut c_void, alignment: usize, by
     if !alignment.is_power_of_two() || !alignment.is_multiple_of(size_of::<usize>()) {
         return libc::EINVAL;
     }
-    // SAFETY: errno is this thread's own, and stays; the caller gives a place for the block.
-    unsafe {
-        let errno = *libc::__errno_location();
-        let block = memalign(alignment, bytes);
-        *libc::__errno_location() = errno;
-        if block.is_null() {
-            return libc::ENOMEM;
-        }
-        *into = block;
+    let errno_before = errno();
+    let block = memalign(alignment, bytes);
+    set_errno(errno_before);
+    if block.is_null() {
+        return libc::ENOMEM;
     }
+    // SAFETY: the caller gives a place for the block.
+    unsafe { *into = block };
     0
 }
 

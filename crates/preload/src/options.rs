@@ -12,8 +12,10 @@ const VARIABLE: &str = "ZPAGER_PRELOAD";
 
 /// What is to be done in this process.
 pub struct Wanted {
-    /// Of the pager.
+    /// Of the pager; how faults are told is in `faults`.
     pub pager: Options,
+    /// How faults are to be told, if that is not zpager's choice.
+    pub faults: Option<Delivery>,
     /// Blocks and mappings of at least so many bytes are managed.
     pub managed_bytes_min: usize,
     /// Where the ledger is that the whole tree shares.
@@ -61,7 +63,14 @@ fn parse(text: &str) -> Result<Wanted, String> {
         "auto" => Ok(None),
         value => typed::<u64>(name, value).map(Some),
     };
+    let faults = match find("faults")? {
+        "auto" => None,
+        "thread" => Some(Delivery::Thread),
+        "signal" => Some(Delivery::Signal),
+        other => return Err(format!("faults={other}")),
+    };
     Ok(Wanted {
+        faults,
         pager: Options {
             ram_bytes: number("ram")?,
             swap_bytes: number("swap")?,
@@ -72,11 +81,7 @@ fn parse(text: &str) -> Result<Wanted, String> {
             pool_limit_bytes: optional("pool_limit")?,
             reserve_bytes: optional("reserve")?,
             eviction: named("eviction", find("eviction")?)?,
-            faults: match find("faults")? {
-                "thread" => Delivery::Thread,
-                "signal" => Delivery::Signal,
-                other => return Err(format!("faults={other}")),
-            },
+            faults: faults.unwrap_or(Delivery::Signal),
             readahead_pages: typed("readahead_pages", find("readahead_pages")?)?,
             encrypt: find("encrypt")? == "true",
             io: match find("io")? {
@@ -87,6 +92,7 @@ fn parse(text: &str) -> Result<Wanted, String> {
             },
             is_inherited: true,
             ledger: None,
+            is_of_process: true,
         },
         ledger: PathBuf::from(find("ledger")?),
         managed_bytes_min: typed("min_size", find("min_size")?)?,

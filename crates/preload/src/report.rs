@@ -49,6 +49,7 @@ fn json(snapshot: &Snapshot) -> String {
     let gauges = [
         ("used_most_bytes", bytes(snapshot.used_frames_most)),
         ("managed_bytes", bytes(snapshot.managed_pages)),
+        ("unmanaged_bytes", bytes(snapshot.unmanaged_frames)),
         ("swap_used_bytes", bytes(snapshot.slots_used)),
         ("zpage_bytes", snapshot.zpage_bytes),
         ("stored_pages", snapshot.stored_pages.into()),

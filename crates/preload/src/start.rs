@@ -13,9 +13,11 @@ use zpager_core::ledger::Ledger;
 use zpager_linux::ledger;
 use zpager_linux::pager::{Options, Pager};
 
+use crate::calls;
 use crate::fork;
 use crate::options::{self, Wanted};
 use crate::report;
+use crate::small;
 
 /// Nobody tells what a program keeps where; words are the best guess, and the codec looks at each page.
 pub const ITEM_BYTES: u8 = 8;
@@ -39,7 +41,7 @@ static ON_LOAD: extern "C" fn() = on_load;
 extern "C" fn on_load() {
     match options::from_environment() {
         None => {}
-        Some(Ok(wanted)) => {
+        Some(Ok(mut wanted)) => {
             let managed_bytes_min = wanted.managed_bytes_min;
             if !wanted.follow {
                 // SAFETY: this thread is the only one, and the program has not begun.
@@ -47,16 +49,23 @@ extern "C" fn on_load() {
             }
             // Now, since later the program may have given up its rights, or have changed its root.
             let _ = LEDGER.set(ledger::open(&wanted.ledger));
+            wanted.pager.faults = calls::prepare(&wanted.pager, wanted.faults);
             let _ = WANTED.set(wanted);
             MANAGED_BYTES_MIN.store(managed_bytes_min, Ordering::Release);
+            small::begin(managed_bytes_min);
         }
         Some(Err(complaint)) => fail(&complaint),
     }
 }
 
-/// Whether a request of so many bytes is for the pager.
+/// Whether a mapping of so many bytes is for the pager.
 pub fn is_managed_size(bytes: usize) -> bool {
     bytes >= MANAGED_BYTES_MIN.load(Ordering::Acquire)
+}
+
+/// Whether this process is to be under zpager.
+pub fn is_wanted() -> bool {
+    WANTED.get().is_some()
 }
 
 /// Whether there is a pager; there may be after this.

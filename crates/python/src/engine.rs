@@ -12,6 +12,7 @@ use zpager_linux::Error;
 use zpager_linux::pager::{Delivery, FaultInError, IoKind, Options, Pager, Region, Snapshot};
 
 use crate::allocation::Allocation;
+use crate::calls;
 use crate::errors::{misconfigured, raise};
 
 /// Pages that are brought in before a signal is looked for, Control-C above all.
@@ -111,10 +112,11 @@ impl Engine {
         io: &str,
     ) -> PyResult<Self> {
         let faults = match faults {
-            "thread" => Delivery::Thread,
-            "signal" => Delivery::Signal,
+            "auto" => None,
+            "thread" => Some(Delivery::Thread),
+            "signal" => Some(Delivery::Signal),
             _ => {
-                let message = format!("faults={faults:?}: give one of \"thread\", \"signal\"");
+                let message = format!("faults={faults:?}: give one of \"auto\", \"signal\", \"thread\"");
                 return Err(misconfigured(python, message));
             }
         };
@@ -133,12 +135,13 @@ impl Engine {
             pool_limit_bytes,
             reserve_bytes,
             eviction: parse(python, "eviction", eviction, "\"unuse\", \"writeback\", \"intact\", \"none\"")?,
-            faults,
+            faults: calls::prepare(ram_bytes, faults),
             readahead_pages,
             encrypt,
             io: parse(python, "io", io, "\"auto\", \"io_uring\", \"threads\"")?,
             is_inherited: false,
             ledger: None,
+            is_of_process: false,
         };
         let pager = python.detach(|| Pager::new(options.clone())).map_err(|error| raise(python, &error))?;
         let (last, io) = (pager.snapshot(), pager.io_kind());
@@ -150,6 +153,14 @@ impl Engine {
     #[getter]
     fn io(&self) -> &'static str {
         self.io.name()
+    }
+
+    #[getter]
+    fn faults(&self) -> &'static str {
+        match self.options.faults {
+            Delivery::Thread => "thread",
+            Delivery::Signal => "signal",
+        }
     }
 
     fn allocate(

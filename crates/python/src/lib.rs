@@ -2,6 +2,7 @@
 //! documented in `python/zpager/_core.pyi`.
 
 mod allocation;
+mod calls;
 mod engine;
 mod errors;
 mod probe;

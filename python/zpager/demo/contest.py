@@ -149,7 +149,7 @@ def run(plan: Plan, report: Report) -> Result:
     """Carry out `plan`.
 
     No system call touches the pager's memory here, neither A's nor B's: files are read into ordinary memory
-    and copied, and numpy and hashlib work in user space. That is what makes faults="signal" admissible.
+    and copied, and numpy and hashlib work in user space. So what is measured is faults.
 
     Raises zpager.Error, DataChanged, OSError.
     """

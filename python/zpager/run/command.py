@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from zpager.doctor import examine
 from zpager.errors import Error
 from zpager.run import preload, program, summary, supervise
-from zpager.run.ledger import Ledger
+from zpager.run.ledger import new_ledger
 from zpager.run.settings import SETTINGS, Value, min_size_bytes, options_of, resolve
 
 _OWN_FAILURE = 125
@@ -105,10 +105,10 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
         told = "; ".join(f"{one.subject}: {one.found}; {one.remedy}" for one in problems)
         raise program.CannotStart(_OWN_FAILURE, told)
     every_seconds = values["stats_every"].value
-    with tempfile.TemporaryDirectory(prefix="zpager-run-") as reports, Ledger() as ledger:
+    with tempfile.TemporaryDirectory(prefix="zpager-run-") as reports, new_ledger() as ledger:
 
         def tell() -> None:
-            _tell(summary.lines(summary.Reports.read(reports, ledger.most_bytes()), None, options))
+            _tell(summary.lines(summary.Reports.read(reports, ledger.read()), None, options))
 
         ended = supervise.run(
             path,
@@ -125,7 +125,7 @@ def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
             every_seconds=every_seconds,
             on_tick=tell,
         )
-        reported = summary.Reports.read(reports, ledger.most_bytes())
+        reported = summary.Reports.read(reports, ledger.read())
     if not values["quiet"].value:
         _tell(summary.lines(reported, ended, options))
     if values["report"].value:

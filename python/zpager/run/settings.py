@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -13,8 +14,12 @@ from typing import Any, Final, get_args
 
 from zpager.errors import ConfigurationError
 from zpager.options import (
+    DEFAULT_CODEC,
     DEFAULT_EVICTION,
+    DEFAULT_FAULTS,
+    DEFAULT_IO,
     DEFAULT_POLICY,
+    DEFAULT_POOL,
     LARGEST_READAHEAD_PAGES,
     Codec,
     Eviction,
@@ -96,9 +101,9 @@ SETTINGS: Final = (
     Setting("swap", None, "The size of the swap file."),
     Setting("swap_dir", None, "A directory on a disk for the swap file."),
     Setting("min_size", "64KiB", "Blocks and mappings smaller than that are not managed."),
-    Setting("faults", "thread", "How faults are served.", choices=get_args(Faults)),
-    Setting("codec", "lz4", "How pages are compressed: fast, or small.", choices=get_args(Codec)),
-    Setting("pool", "zsmalloc", "How compressed pages are packed.", choices=get_args(Pool)),
+    Setting("faults", DEFAULT_FAULTS, "How faults are served.", choices=get_args(Faults)),
+    Setting("codec", DEFAULT_CODEC, "How pages are compressed: fast, or small.", choices=get_args(Codec)),
+    Setting("pool", DEFAULT_POOL, "How compressed pages are packed.", choices=get_args(Pool)),
     Setting("pool_limit", "auto", "How large the compressed pool may grow; a per cent is a share of --ram."),
     Setting("policy", DEFAULT_POLICY, "Which compressed pages are evicted first.", choices=get_args(Policy)),
     Setting("eviction", DEFAULT_EVICTION, "How a full pool makes room.", choices=get_args(Eviction)),
@@ -107,7 +112,7 @@ SETTINGS: Final = (
         "readahead_pages", LARGEST_READAHEAD_PAGES, "Pages that a sequential fault brings at once.", _whole
     ),
     Setting("encrypt", True, "Whether the swap file is encrypted.", _switch),
-    Setting("io", "auto", "How the swap file is accessed.", choices=get_args(Io)),
+    Setting("io", DEFAULT_IO, "How the swap file is accessed.", choices=get_args(Io)),
     Setting("follow", True, "Whether programs that the program starts are run under zpager, too.", _switch),
     Setting("quiet", False, "No summary at the end.", _switch),
     Setting("stats_every", 0.0, "Seconds between two lines of statistics on stderr; 0 is never.", _seconds),
@@ -186,22 +191,9 @@ def options_of(values: Mapping[str, Value]) -> Options:
 
     Raises ConfigurationError or DeviceError, as `Options.checked`.
     """
-    names = (
-        "ram",
-        "swap",
-        "swap_dir",
-        "codec",
-        "pool",
-        "policy",
-        "pool_limit",
-        "reserve",
-        "eviction",
-        "faults",
-        "readahead_pages",
-        "encrypt",
-        "io",
+    return Options.checked(
+        **{name: values[name].value for name in inspect.signature(Options.checked).parameters}
     )
-    return Options.checked(**{name: values[name].value for name in names})
 
 
 def min_size_bytes(values: Mapping[str, Value]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from zpager.options import Options
+from zpager.run.ledger import Shared
 from zpager.run.supervise import Ended
 from zpager.sizes import format_size
 from zpager.stats import PAGE_BYTES
@@ -19,7 +20,16 @@ SCHEMA_VERSION: Final = 1
 
 _PROCESS = "process"
 # What tells a state and no event: of several processes, the largest.
-_GAUGES = frozenset({"used_most_bytes", "managed_bytes", "swap_used_bytes", "zpage_bytes", "stored_pages"})
+_GAUGES = frozenset(
+    {
+        "used_most_bytes",
+        "managed_bytes",
+        "unmanaged_bytes",
+        "swap_used_bytes",
+        "zpage_bytes",
+        "stored_pages",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -27,11 +37,10 @@ class Reports:
     """What the processes have told."""
 
     processes: list[dict[str, int]] = field(default_factory=list)
-    tree_most_bytes: int = 0
-    """The most RAM that all of them had together at any time."""
+    shared: Shared = Shared()
 
     @classmethod
-    def read(cls, directory: str, tree_most_bytes: int) -> Reports:
+    def read(cls, directory: str, shared: Shared) -> Reports:
         """All reports in a directory. One that is just being replaced is there in its older form."""
         found = []
         for path in sorted(Path(directory).glob("*.json")):
@@ -39,7 +48,7 @@ class Reports:
                 found.append(json.loads(path.read_text()))
             except (OSError, ValueError):  # its process was killed while it wrote the first one
                 continue
-        return cls(found, tree_most_bytes)
+        return cls(found, shared)
 
     def total(self, name: str) -> int:
         """A counter's sum over all processes, or the largest of what tells a state."""
@@ -55,15 +64,15 @@ class Reports:
 def lines(reports: Reports, ended: Ended | None, options: Options) -> list[str]:
     """A summary in a few lines; `ended` is None while the program still runs."""
     total = reports.total
-    if not reports.processes:
+    if not reports.processes and not reports.shared.processes:
         managed = ["no memory of the program was managed: it asked for no block or mapping of that size"]
         return managed if ended else []
     waited = total("fault_time_us") / 1e6
     share = f" of {ended.wall_seconds:.1f} s" if ended else ""
-    processes = f" in {len(reports.processes)} processes" if len(reports.processes) > 1 else ""
+    processes = f" in {reports.shared.processes} processes" if reports.shared.processes > 1 else ""
     in_all = f", {format_size(ended.max_rss_bytes)} in all" if ended and not processes else ""
     text = [
-        f"managed memory took at most {format_size(reports.tree_most_bytes)} of "
+        f"managed memory took at most {format_size(reports.shared.most_bytes)} of "
         f"{format_size(options.ram_bytes)} RAM{processes}{in_all}",
         f"{total('faults'):,} faults, in which the program waited {waited:.1f} s{share}: "
         f"{total('faults_zcache'):,} from compressed memory, {total('faults_device'):,} from the swap file",
@@ -83,7 +92,8 @@ def as_json(command: Sequence[str], reports: Reports, ended: Ended, options: Opt
         "command": shlex.join(command),
         **asdict(ended),
         "options": asdict(options),
-        "tree_most_bytes": reports.tree_most_bytes,
+        "tree_most_bytes": reports.shared.most_bytes,
+        "tree_processes": reports.shared.processes,
         "processes": reports.processes,
         "total": reports.totals(),
     }

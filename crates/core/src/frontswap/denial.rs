@@ -2,47 +2,34 @@
 //! so that the page goes to the swap device; the refusal clears the bit.
 
 use crate::page::PageNumber;
+use crate::page_set::PageSet;
 
 /// See the module's description.
-pub struct Denial {
-    words: Vec<u64>,
-    set: u32,
-}
+pub struct Denial(PageSet);
 
 impl Denial {
     /// A bitmap for a window of pages, nobody denied.
     pub fn new(window_pages: u32) -> Self {
-        Denial { words: vec![0; window_pages.div_ceil(u64::BITS) as usize], set: 0 }
+        Denial(PageSet::new(window_pages))
     }
 
     /// Bits that are set now.
     pub fn count(&self) -> u32 {
-        self.set
+        self.0.length()
     }
 
     /// Denies an entry its next store.
     pub fn deny(&mut self, page: PageNumber) {
-        let (word, bit) = place(page);
-        self.set += u32::from(self.words[word] & bit == 0);
-        self.words[word] |= bit;
+        self.0.insert(page);
     }
 
     /// Whether the next store is going to be refused.
     pub fn is_denied(&self, page: PageNumber) -> bool {
-        let (word, bit) = place(page);
-        self.words[word] & bit != 0
+        self.0.contains(page)
     }
 
     /// Clears the bit; whether it was set.
     pub fn clear(&mut self, page: PageNumber) -> bool {
-        let was_set = self.is_denied(page);
-        let (word, bit) = place(page);
-        self.words[word] &= !bit;
-        self.set -= u32::from(was_set);
-        was_set
+        self.0.remove(page)
     }
-}
-
-fn place(page: PageNumber) -> (usize, u64) {
-    (page.index() / 64, 1 << (page.0 % 64))
 }

@@ -20,8 +20,8 @@
 //! One is pressed at a time, and others if he does not answer (he may be stopped). Who asks never waits for that: it
 //! reclaims its own pages meanwhile, so that nobody waits for anybody.
 //!
-//! Where more is held than there is, after a fork or when a process came that could not wait, whoever has the most
-//! above its floor is pressed until that is paid back, the sated first.
+//! Where more is held than there is, after a fork or when a process came that could not wait, all are pressed at once, in
+//! equal parts of what they have above their floors, until that is paid back.
 
 pub mod share;
 
@@ -48,6 +48,8 @@ const ATTEMPTS: u32 = 16;
 pub struct Ledger {
     /// The most frames that were held at any time.
     most: AtomicU64,
+    /// Owners that there were so far.
+    owners: AtomicU64,
     /// Counts what was given back: who was refused need not ask again before.
     changes: AtomicU32,
     /// Entries that were ever used: all from the first on.
@@ -82,9 +84,10 @@ impl Default for Ledger {
     fn default() -> Self {
         Ledger {
             most: AtomicU64::new(0),
+            owners: AtomicU64::new(0),
             changes: AtomicU32::new(0),
             used: AtomicU32::new(0),
-            entries: [const { Entry::NOBODYS }; ENTRIES],
+            entries: std::array::from_fn(|_| Entry::default()),
         }
     }
 }
@@ -118,6 +121,7 @@ impl Ledger {
             time.store(0, SeqCst);
         }
         self.used.fetch_max(place as u32 + 1, SeqCst);
+        self.owners.fetch_add(1, SeqCst);
         self.changes.fetch_add(1, SeqCst);
         Some(Place(place))
     }
@@ -139,6 +143,11 @@ impl Ledger {
         let entries = self.entries[..used.min(ENTRIES)].iter().enumerate();
         let entries = entries.map(|(place, entry)| (Place(place), entry));
         entries.filter(|(_, entry)| is_alive(entry.life.load(SeqCst)))
+    }
+
+    /// The alarms of all who are pressed, and may be asleep.
+    pub fn alarms(&self) -> impl Iterator<Item = &AtomicU32> {
+        self.live().filter(|(_, entry)| entry.pressed() > 0).map(|(_, entry)| &entry.alarm)
     }
 
     /// Frames that all hold together.
@@ -196,11 +205,10 @@ impl Ledger {
         false
     }
 
-    /// Presses somebody for `frames` that `asking` was refused. Whom, if there is anybody; he has to be
-    /// called, as he may be asleep.
-    fn press_for(&self, asking: Place, frames: u32, total: u32, now_us: u64) -> Option<Place> {
+    /// Presses somebody for `frames` that `asking` was refused. Whether anybody was.
+    fn press_for(&self, asking: Place, frames: u32, total: u32, now_us: u64) -> bool {
         if self.is_answer_awaited(now_us) {
-            return None;
+            return false;
         }
         let chosen = self.most_spare(now_us, |place, entry| place != asking && !entry.is_hungry(now_us));
         let chosen = chosen.or_else(|| {
@@ -218,19 +226,23 @@ impl Ledger {
                 let is_above_share = u64::from(entry.held()) >= share + u64::from(frames);
                 place != asking && (is_below_floor || is_above_share)
             })
-        })?;
-        self.press(chosen, frames, now_us)
+        });
+        chosen.is_some_and(|entry| entry.press(frames, now_us))
     }
 
-    /// Presses somebody, if more is held than there is.
-    fn press_for_overdraft(&self, total: u32, now_us: u64) -> Option<Place> {
-        let over = self.held().saturating_sub(total.into()) as u32;
+    /// Presses all who have any above their floors, if more is held than there is. Whether anybody was.
+    fn press_for_overdraft(&self, total: u32, now_us: u64) -> bool {
+        let over = self.held().saturating_sub(total.into());
         if over == 0 || self.is_answer_awaited(now_us) {
-            return None;
+            return false;
         }
-        let sated = self.most_spare(now_us, |_, entry| !entry.is_hungry(now_us));
-        let chosen = sated.or_else(|| self.most_spare(now_us, |_, _| true))?;
-        self.press(chosen, over, now_us)
+        let able = || self.live().filter(|(_, entry)| entry.could_give(now_us));
+        let spare: u64 = able().map(|(_, entry)| u64::from(entry.spare())).sum();
+        // To be paid for in equal parts of what they have to spare.
+        able().fold(false, |any, (_, entry)| {
+            let frames = (over * u64::from(entry.spare())).div_ceil(spare.max(1));
+            entry.press(frames as u32, now_us) || any
+        })
     }
 
     fn is_answer_awaited(&self, now_us: u64) -> bool {
@@ -240,36 +252,13 @@ impl Ledger {
     }
 
     /// Of those that `may_be` it, and of whom anything could be had now, the one with the most above its floor.
-    fn most_spare(&self, now_us: u64, may_be: impl Fn(Place, &Entry) -> bool) -> Option<Place> {
-        let could = |entry: &Entry| {
-            let has_declined = is_recent(entry.declined_us.load(SeqCst), now_us, DECLINED_US);
-            entry.pressed() == 0 && entry.spare() > 0 && !has_declined
-        };
-        let all = self.live().filter(|(place, entry)| could(entry) && may_be(*place, entry));
-        all.max_by_key(|(_, entry)| entry.spare()).map(|(place, _)| place)
-    }
-
-    fn press(&self, place: Place, frames: u32, now_us: u64) -> Option<Place> {
-        let entry = self.entry(place);
-        let frames = frames.min(entry.spare());
-        entry.pressed_us.store(now_us, SeqCst);
-        let is_first = entry.pressed.compare_exchange(0, frames, SeqCst, SeqCst).is_ok();
-        (is_first && frames > 0).then_some(place)
+    fn most_spare(&self, now_us: u64, may_be: impl Fn(Place, &Entry) -> bool) -> Option<&Entry> {
+        let all = self.live().filter(|(place, entry)| entry.could_give(now_us) && may_be(*place, entry));
+        all.map(|(_, entry)| entry).max_by_key(|entry| entry.spare())
     }
 }
 
 impl Entry {
-    const NOBODYS: Entry = Entry {
-        life: AtomicU32::new(0),
-        alarm: AtomicU32::new(0),
-        held: AtomicU32::new(0),
-        floor: AtomicU32::new(0),
-        pressed: AtomicU32::new(0),
-        pressed_us: AtomicU64::new(0),
-        declined_us: AtomicU64::new(0),
-        refused_us: AtomicU64::new(0),
-    };
-
     /// Frames that it has.
     pub fn held(&self) -> u32 {
         self.held.load(SeqCst)
@@ -287,6 +276,18 @@ impl Entry {
 
     fn spare(&self) -> u32 {
         self.held().saturating_sub(self.floor())
+    }
+
+    fn could_give(&self, now_us: u64) -> bool {
+        let has_declined = is_recent(self.declined_us.load(SeqCst), now_us, DECLINED_US);
+        self.pressed() == 0 && self.spare() > 0 && !has_declined
+    }
+
+    /// It is to give so many frames. `false`: somebody else was faster, or it has none any more.
+    fn press(&self, frames: u32, now_us: u64) -> bool {
+        let frames = frames.min(self.spare());
+        self.pressed_us.store(now_us, SeqCst);
+        frames > 0 && self.pressed.compare_exchange(0, frames, SeqCst, SeqCst).is_ok()
     }
 
     fn is_hungry(&self, now_us: u64) -> bool {
@@ -347,7 +348,7 @@ mod tests {
         });
         assert!(!is_over.load(SeqCst));
         assert_eq!(ledger.held(), 0);
-        assert!(ledger.most() > 700 && ledger.most() <= TOTAL.into());
+        assert!(ledger.most() > 0 && ledger.most() <= TOTAL.into());
     }
 
     #[test]
@@ -369,27 +370,28 @@ mod tests {
         assert!(ledger.promise(places[0], 500, 1000) && ledger.promise(places[1], 401, 1000));
     }
 
+    fn pressed(ledger: &Ledger, places: &[Place]) -> Vec<u32> {
+        places.iter().map(|place| ledger.entry(*place).pressed()).collect()
+    }
+
     #[test]
     fn the_sated_with_the_most_to_spare_is_pressed_and_one_at_a_time() {
         let (ledger, places) = ledger(&[[200, 100], [300, 100], [400, 350], [100, 100]]);
-        assert_eq!(ledger.press_for(places[0], 150, 1000, NOW_US), Some(places[1]));
-        assert_eq!(ledger.entry(places[1]).pressed(), 150);
-        assert_eq!(ledger.press_for(places[0], 150, 1000, NOW_US + ANSWER_US - 1), None);
-        let others = ledger.press_for(places[0], 150, 1000, NOW_US + ANSWER_US);
-        assert_eq!(
-            (others, ledger.entry(places[2]).pressed()),
-            (Some(places[2]), 50),
-            "the first is stopped"
-        );
-        assert_eq!(ledger.press_for(places[0], 150, 1000, NOW_US + 10 * ANSWER_US), None, "nobody has any");
+        assert!(ledger.press_for(places[0], 150, 1000, NOW_US));
+        assert_eq!(pressed(&ledger, &places), [0, 150, 0, 0]);
+        assert!(!ledger.press_for(places[0], 150, 1000, NOW_US + ANSWER_US - 1));
+        assert!(ledger.press_for(places[0], 150, 1000, NOW_US + ANSWER_US), "the first may be stopped");
+        assert_eq!(pressed(&ledger, &places), [0, 150, 50, 0]);
+        assert_eq!(ledger.alarms().count(), 2);
+        assert!(!ledger.press_for(places[0], 150, 1000, NOW_US + 10 * ANSWER_US), "nobody else has any");
     }
 
     #[test]
     fn who_declined_is_left_alone_for_a_while() {
         let (ledger, places) = ledger(&[[200, 100], [300, 100]]);
         ledger.entry(places[1]).declined_us.store(NOW_US, SeqCst);
-        assert_eq!(ledger.press_for(places[0], 10, 1000, NOW_US + 1), None);
-        assert_eq!(ledger.press_for(places[0], 10, 1000, NOW_US + DECLINED_US), Some(places[1]));
+        assert!(!ledger.press_for(places[0], 10, 1000, NOW_US + 1));
+        assert!(ledger.press_for(places[0], 10, 1000, NOW_US + DECLINED_US));
     }
 
     #[test]
@@ -404,8 +406,8 @@ mod tests {
         for (held, is_pressed) in cases {
             let (ledger, places) = ledger(&[[held[0], 100], [held[1], 100]]);
             places.iter().for_each(|place| ledger.entry(*place).refused_us.store(NOW_US, SeqCst));
-            let pressed = ledger.press_for(places[0], 100, 1000, NOW_US);
-            assert_eq!(pressed, is_pressed.then_some(places[1]), "{held:?}");
+            assert_eq!(ledger.press_for(places[0], 100, 1000, NOW_US), is_pressed, "{held:?}");
+            assert_eq!(pressed(&ledger, &places), [0, if is_pressed { 100 } else { 0 }], "{held:?}");
         }
     }
 
@@ -413,15 +415,15 @@ mod tests {
     fn who_is_below_his_floor_may_press_anybody_who_is_not() {
         let (ledger, places) = ledger(&[[450, 500], [550, 100]]);
         places.iter().for_each(|place| ledger.entry(*place).refused_us.store(NOW_US, SeqCst));
-        assert_eq!(ledger.press_for(places[0], 100, 1000, NOW_US), Some(places[1]));
+        assert!(ledger.press_for(places[0], 100, 1000, NOW_US));
+        assert_eq!(pressed(&ledger, &places), [0, 100]);
     }
 
     #[test]
-    fn what_is_overdrawn_is_pressed_for_whoever_has_it() {
-        let (ledger, places) = ledger(&[[700, 100], [400, 100]]);
-        ledger.entry(places[0]).refused_us.store(NOW_US, SeqCst);
-        assert_eq!(ledger.press_for_overdraft(1100, NOW_US), None);
-        assert_eq!(ledger.press_for_overdraft(1000, NOW_US), Some(places[1]), "the sated first");
-        assert_eq!(ledger.entry(places[1]).pressed(), 100);
+    fn what_is_overdrawn_is_paid_for_by_all_in_equal_parts() {
+        let (ledger, places) = ledger(&[[700, 100], [400, 100], [50, 100]]);
+        assert!(!ledger.press_for_overdraft(1150, NOW_US));
+        assert!(ledger.press_for_overdraft(1000, NOW_US));
+        assert_eq!(pressed(&ledger, &places), [100, 50, 0]);
     }
 }

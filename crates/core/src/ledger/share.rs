@@ -28,10 +28,11 @@ pub struct Share {
     epoch_us: u64,
     /// The count of changes at the last refusal, and when that was.
     refused: Option<(u32, u64)>,
-    /// What the floor was last set for: pages of all regions, and slots that were lost.
-    floor_for: [u32; 2],
-    /// Somebody was pressed, and has to be called.
-    called: Option<Place>,
+    /// What the floor was last set for: pages of all regions, slots that were lost, frames that are not managed,
+    /// locked pages.
+    floor_for: [u32; 4],
+    /// Somebody was pressed, and has to be woken.
+    calls: bool,
     dealings: Dealings,
 }
 
@@ -64,8 +65,8 @@ pub enum Joined {
     Entered,
     /// There is no room yet for the least that it needs.
     Later {
-        /// Who was pressed for it, and has to be called.
-        called: Option<Place>,
+        /// Somebody was pressed for it, and has to be woken.
+        calls: bool,
     },
     /// There is no room for what it cannot do without.
     TooSmall {
@@ -85,7 +86,7 @@ impl Core {
         now_us: u64,
     ) -> Joined {
         let total = self.budget.total();
-        let floor_for = [self.regions.page_count(), self.swap_map.retired()];
+        let floor_for = self.floor_for();
         let floor = self.floor_frames(floor_for[0]);
         if arrival == Arrival::Forked {
             ledger.entry(place).floor.store(floor, SeqCst);
@@ -99,7 +100,7 @@ impl Core {
             if granted < needed {
                 ledger.give_back(place, granted);
                 ledger.entry(place).refused_us.store(now_us, SeqCst);
-                return Joined::Later { called: ledger.press_for(place, needed, total, now_us) };
+                return Joined::Later { calls: ledger.press_for(place, needed, total, now_us) };
             }
         } else {
             ledger.overdraw(place, needed);
@@ -107,9 +108,9 @@ impl Core {
         self.budget.give_back(Use::Elsewhere, self.budget.used(Use::Elsewhere));
         let are_free = self.budget.take(Use::Elsewhere, total - needed);
         assert!(are_free, "what is not needed is free");
-        let called = ledger.press_for_overdraft(total, now_us);
+        let calls = ledger.press_for_overdraft(total, now_us);
         let dealings = Dealings::default();
-        self.share = Some(Share { ledger, place, epoch_us, refused: None, floor_for, called, dealings });
+        self.share = Some(Share { ledger, place, epoch_us, refused: None, floor_for, calls, dealings });
         self.resize();
         Joined::Entered
     }
@@ -134,17 +135,17 @@ impl Core {
         self.share.as_ref().map(|share| &share.ledger.entry(share.place).alarm)
     }
 
-    /// The alarm of somebody who was pressed and has to be woken.
-    pub fn take_call(&mut self) -> Option<&'static AtomicU32> {
+    /// The ledger, if somebody was pressed there who has to be woken.
+    pub fn take_call(&mut self) -> Option<&'static Ledger> {
         let share = self.share.as_mut()?;
-        share.called.take().map(|place| &share.ledger.entry(place).alarm)
+        std::mem::take(&mut share.calls).then_some(share.ledger)
     }
 
     /// Brings the ledger and this core's part of it up to date. Called after every plan and commit.
     pub fn settle(&mut self, now_us: u64) {
+        let floor_for = self.floor_for();
         let Some(share) = &mut self.share else { return };
         let now_us = share.epoch_us + now_us;
-        let floor_for = [self.regions.page_count(), self.swap_map.retired()];
         if floor_for != share.floor_for {
             share.floor_for = floor_for;
             self.promise(floor_for[0]);
@@ -153,11 +154,11 @@ impl Core {
             self.give_what_is_pressed_for(now_us);
         }
         let free = self.budget.free();
-        if free < self.watermarks.low {
+        if free < self.watermarks.low + self.unmanaged_owed {
             self.ask(now_us);
         } else {
             let chunk = self.chunk_frames();
-            let kept = self.watermarks.high + chunk;
+            let kept = self.watermarks.high + self.unmanaged_owed + chunk;
             if free > kept + chunk {
                 self.part_with(free - kept);
             }
@@ -191,6 +192,17 @@ impl Core {
         share.ledger.promise(share.place, self.floor_frames(page_count), self.budget.total())
     }
 
+    /// Has the floor rise by so many frames more, or by as many of them as there is room for. How many.
+    pub(crate) fn promise_more(&self, frames: u32) -> u32 {
+        let Some(share) = &self.share else { return frames };
+        let total = self.budget.total();
+        let others = share.ledger.floors() - u64::from(share.ledger.entry(share.place).floor());
+        let floor = self.floor_frames(self.regions.page_count());
+        let room = u64::from(total).saturating_sub(others + u64::from(floor));
+        let granted = u64::from(frames).min(room) as u32;
+        if share.ledger.promise(share.place, floor + granted, total) { granted } else { 0 }
+    }
+
     /// The most pages that its regions could have beside what others cannot do without.
     pub fn promised_pages_max(&self) -> u32 {
         let most = self.capacity_pages();
@@ -212,13 +224,18 @@ impl Core {
         }
     }
 
+    fn floor_for(&self) -> [u32; 4] {
+        let unmanaged = self.budget.used(Use::Unmanaged) + self.unmanaged_owed;
+        [self.regions.page_count(), self.swap_map.retired(), unmanaged, self.locked.length()]
+    }
+
     fn chunk_frames(&self) -> u32 {
         (self.budget.total() / CHUNK_ONE_IN).max(CHUNK_FRAMES_MIN)
     }
 
     fn ask(&mut self, now_us: u64) {
         let total = self.budget.total();
-        let wanted = self.chunk_frames().max(self.watermarks.high - self.budget.free());
+        let wanted = self.chunk_frames().max(self.watermarks.high + self.unmanaged_owed - self.budget.free());
         let Some(share) = &mut self.share else { return };
         let Share { ledger, place, .. } = *share;
         let changes = ledger.changes.load(SeqCst);
@@ -231,7 +248,7 @@ impl Core {
             share.refused = Some((changes, now_us));
             share.dealings.refusals += 1;
             ledger.entry(place).refused_us.store(now_us, SeqCst);
-            share.called = ledger.press_for(place, wanted - granted, total, now_us).or(share.called);
+            share.calls |= ledger.press_for(place, wanted - granted, total, now_us);
         }
         if granted > 0 {
             self.receive(granted);
@@ -272,7 +289,7 @@ impl Core {
         let total = self.budget.total();
         let Some(share) = &mut self.share else { return };
         share.ledger.entry(share.place).pressed.store(0, SeqCst);
-        share.called = share.ledger.press_for_overdraft(total, now_us).or(share.called);
+        share.calls |= share.ledger.press_for_overdraft(total, now_us);
     }
 
     fn receive(&mut self, frames: u32) {

@@ -11,7 +11,10 @@ use crate::zcache::codec::CodecKind;
 
 /// Whether kswapd should be woken.
 pub fn is_wanted(core: &Core) -> bool {
-    core.budget.free() < core.watermarks.low || core.swap_cache.unused() > 0 || core.pressed() > 0
+    core.budget.free() < core.watermarks.low
+        || core.unmanaged_owed > 0
+        || core.swap_cache.unused() > 0
+        || core.pressed() > 0
 }
 
 fn has_work(core: &Core) -> bool {

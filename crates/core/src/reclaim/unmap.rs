@@ -56,7 +56,10 @@ impl Unmap {
             let Some((node, list)) = oldest else { break };
             let page = core.lists.page(node);
             let entry = core.pages.get(page);
-            if entry.busy {
+            if core.locked.contains(page) {
+                // Or else a whole inactive list of them would hide the active one.
+                core.lists.put_back(node, List::Active);
+            } else if entry.busy {
                 core.lists.put_back(node, list);
             } else if entry.is_clean() {
                 self.clean.push(page);

@@ -412,7 +412,19 @@ impl Simulation {
                 self.known[index].versions[offset as usize] = Some(0);
                 self.done();
             }
-            6..=20 => {
+            7 => {
+                let frames = self.random.below(self.core.config.ram_frames);
+                self.core.count_unmanaged(self.core.managed_frames() + frames);
+                self.done();
+            }
+            8 => {
+                let count = 1 + self.random.below(page_count - offset).min(20);
+                if self.random.one_in(2) || !self.core.lock_pages(page, count) {
+                    self.core.unlock_pages(first, page_count);
+                }
+                self.done();
+            }
+            9..=20 => {
                 let length = 1 + self.random.below(page_count - offset).min(100);
                 self.programs[program].sequence = Some((page, length, access));
             }
@@ -428,7 +440,7 @@ impl Simulation {
             () => 1 + self.random.below(room.max(1)),
         };
         let item_bytes = self.random.choose(&[1, 2, 4, 8, 12]);
-        match self.core.allocate(page_count, item_bytes) {
+        match self.core.allocate(page_count, item_bytes, None) {
             Ok(first) => {
                 let mut task = Unwatch::new(first, page_count);
                 let next = plan_or_commit(&mut task, &mut self.core, self.now_us);

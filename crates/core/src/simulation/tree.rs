@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn who_sleeps_gives_way_to_who_works() {
         let mut seeds_that_tell = 0;
-        for seed in 1..16 {
+        for seed in 1..40 {
             let mut tree = Tree::new(seed, 2);
             let [sleeper, worker] = [0, 1].map(|process: usize| tree.processes[process].place);
             work(&mut tree, 0, 3000);
@@ -212,6 +212,6 @@ mod tests {
                 assert!(held <= floor + 64, "seed {seed}: {held} of {before}, floor {floor}");
             }
         }
-        assert!(seeds_that_tell >= 3);
+        assert!(seeds_that_tell >= 3, "{seeds_that_tell}");
     }
 }

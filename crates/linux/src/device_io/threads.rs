@@ -6,11 +6,10 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 
 use super::Request;
 use crate::signals::SignalsBlocked;
-use crate::spawn::spawn;
+use crate::spawn::{Thread, spawn};
 
 const THREADS: usize = 4;
 /// Calls that are helped at the same time; who finds no place works alone.
@@ -22,7 +21,7 @@ const THREAD_BYTES: usize = 16 << 10;
 /// The threads. Dropped, it ends them.
 pub struct Helpers {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Thread>,
 }
 
 struct Shared {
@@ -100,7 +99,7 @@ impl Drop for Helpers {
         }
         self.shared.wanted.notify_all();
         for thread in self.threads.drain(..) {
-            thread.join().expect("a thread of the pager that panics ends the process");
+            thread.join();
         }
     }
 }
