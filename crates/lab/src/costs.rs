@@ -23,7 +23,9 @@ pub struct Costs {
     pub read_ns: u64,
     /// and a write's,
     pub write_ns: u64,
-    /// and each page of either.
+    /// and where that does not begin where the last one ended,
+    pub seek_ns: u64,
+    /// and each page of it.
     pub transfer_ns: u64,
     /// Requests that it serves at the same time.
     pub queue_depth: u32,

@@ -6,29 +6,36 @@
 use std::cell::{Cell, RefCell};
 
 use zpager_core::page::{PAGE_BYTES, Page};
+use zpager_core::swap_device::swap_map::Slot;
 use zpager_core::swap_device::{ReadRun, SwapDevice, WriteRun};
 
 use crate::costs::Costs;
 
 const WORD_BYTES: usize = size_of::<u64>();
 
+/// The words of a page that are not 0, and where in it they are.
+type Words = Box<[(u16, u64)]>;
+
 /// For one thread.
 pub struct LabDevice {
-    slots: RefCell<Vec<Box<[(u16, u64)]>>>,
+    slots: RefCell<Vec<Words>>,
     costs: Costs,
     /// When each of the places in its queue is free.
     free_ns: RefCell<Vec<u64>>,
     now_ns: Cell<u64>,
+    /// Where the last request ended.
+    head: Cell<u32>,
 }
 
 impl LabDevice {
     /// With so many slots.
     pub fn new(slot_count: u32, costs: Costs) -> Self {
         LabDevice {
-            slots: RefCell::new(vec![Box::default(); slot_count as usize]),
+            slots: RefCell::new(vec![Words::default(); slot_count as usize]),
             costs,
             free_ns: RefCell::new(vec![0; costs.queue_depth as usize]),
             now_ns: Cell::new(0),
+            head: Cell::new(0),
         }
     }
 
@@ -42,13 +49,16 @@ impl LabDevice {
         self.now_ns.get()
     }
 
-    /// Serves requests of so many pages each, all of them asked for now.
-    fn serve(&self, request_ns: u64, pages: impl Iterator<Item = usize>) {
+    /// Serves requests, each of so many pages from a slot on, all of them asked for now.
+    fn serve(&self, request_ns: u64, requests: impl Iterator<Item = (Slot, usize)>) {
         let began_ns = self.now_ns.get();
         let mut free_ns = self.free_ns.borrow_mut();
-        for pages in pages {
+        for (first, pages) in requests {
+            let seek_ns = if self.head.get() == first.0 { 0 } else { self.costs.seek_ns };
+            self.head.set(first.0 + pages as u32);
             let place = free_ns.iter_mut().min().expect("a device serves something");
-            *place = began_ns.max(*place) + request_ns + self.costs.transfer_ns * pages as u64;
+            let transfer_ns = self.costs.transfer_ns * pages as u64;
+            *place = began_ns.max(*place) + request_ns + seek_ns + transfer_ns;
             self.now_ns.set(self.now_ns.get().max(*place));
         }
     }
@@ -66,7 +76,7 @@ impl SwapDevice for LabDevice {
                     .collect();
             }
         }
-        self.serve(self.costs.write_ns, runs.iter().map(|run| run.pages.len()));
+        self.serve(self.costs.write_ns, runs.iter().map(|run| (run.first, run.pages.len())));
     }
 
     fn read(&self, runs: &mut [ReadRun<'_>]) {
@@ -78,6 +88,6 @@ impl SwapDevice for LabDevice {
                 slot.iter().for_each(|(at, word)| words[usize::from(*at)] = word.to_ne_bytes());
             }
         }
-        self.serve(self.costs.read_ns, runs.iter().map(|run| run.pages.len()));
+        self.serve(self.costs.read_ns, runs.iter().map(|run| (run.first, run.pages.len())));
     }
 }

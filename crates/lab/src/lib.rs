@@ -6,7 +6,9 @@
 //! the same figures every time.
 
 pub mod costs;
+pub mod latency;
 pub mod replay;
+pub mod sample;
 
 mod device;
 mod memory;

@@ -4,7 +4,6 @@
 //! A turn is half a step of a task, or as many accesses without a fault as go before somebody else is
 //! due. CPU time counts longer where more are at work than there are CPUs.
 
-use zpager_core::budget::Use;
 use zpager_core::engine::{Config, Core};
 use zpager_core::fault::{Access, FaultTask, Outcome};
 use zpager_core::page::PageNumber;
@@ -18,10 +17,15 @@ use zpager_core::zcache::codec::{CodecKind, recorded};
 
 use crate::costs::Costs;
 use crate::device::LabDevice;
+use crate::latency::Latency;
 use crate::memory::LabMemory;
+use crate::sample::Sample;
 
 /// How far a thread runs ahead of the others before it is somebody else's turn: less than a fault takes.
 const AHEAD_NS: u64 = 2_000;
+
+/// Whoever's clock is so far ahead sleeps, or waits for the device, and takes no CPU.
+const AT_WORK_NS: u64 = 20_000;
 
 /// How long who waits does so before it looks again by itself.
 const LOOK_AGAIN_NS: u64 = 1_000_000;
@@ -47,36 +51,30 @@ impl Step {
     fn think_ns(self) -> u64 {
         self.0 >> 32
     }
+
+    fn without_think(self) -> Self {
+        Step(self.0 & u64::from(u32::MAX))
+    }
 }
 
+/// Where a fault found its page, by name.
+pub const TIERS: [&str; 5] = ["new", "write_protected", "swap_cache", "zcache", "device"];
+
 /// What came of a thread.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ThreadResult {
     /// Accesses.
     pub accesses: u64,
     /// Faults that it took.
     pub faults: u64,
+    /// Those by [`TIERS`]. The others found that somebody else had just brought the page.
+    pub found: [u64; TIERS.len()],
     /// When it was done.
     pub end_ns: u64,
     /// How much of that it waited for pages.
     pub lost_ns: u64,
-}
-
-/// Where everything was at a moment.
-#[derive(Clone, Copy, Debug)]
-pub struct Sample {
-    /// The moment.
-    pub now_ns: u64,
-    /// Frames by use, in the order of [`Use`].
-    pub used_frames: [u32; 6],
-    /// Pages in zcache.
-    pub stored_pages: u32,
-    /// Slots of the device in use.
-    pub slots_used: u32,
-    /// What had happened.
-    pub counters: Counters,
-    /// What all threads had waited.
-    pub lost_ns: u64,
+    /// The same, fault by fault.
+    pub latency: Latency,
 }
 
 /// A task in progress.
@@ -91,6 +89,10 @@ struct Actor<T> {
 impl<T: Task> Actor<T> {
     fn new(task: T) -> Self {
         Actor { task, next: Next::Done, clock_ns: 0, waits_since: 0 }
+    }
+
+    fn is_running(&self) -> bool {
+        self.next != Next::Done
     }
 
     fn can_go_on(&self, core: &Core) -> bool {
@@ -122,8 +124,11 @@ pub struct Replay {
     costs: Costs,
     threads: Vec<Thread>,
     kswapd: Actor<Kswapd>,
-    first: PageNumber,
+    page_count: u32,
+    /// The earliest clock.
+    now_ns: u64,
     sample_every_ns: u64,
+    next_sample_ns: u64,
     samples: Vec<Sample>,
     /// After the core, whose arena is made of them.
     _frames: Frames,
@@ -158,8 +163,9 @@ impl Replay {
         let batch_pages = config.batch_pages as usize;
         let (frames, arena) = Frames::with_arena(config.ram_frames);
         let mut core = Core::new(config, arena);
-        let first =
-            core.allocate(page_count, 1).map_err(|_| Impossible::BeyondCapacity(core.capacity_pages()))?;
+        let first = core
+            .allocate(page_count, 1, None)
+            .map_err(|_| Impossible::BeyondCapacity(core.capacity_pages()))?;
         assert_eq!(first, PageNumber(0), "the only region begins where the window does");
         let new_thread = |steps| Thread {
             steps,
@@ -175,8 +181,10 @@ impl Replay {
             costs,
             threads: threads.into_iter().map(new_thread).collect(),
             kswapd: Actor::new(Kswapd::new(CodecKind::Recorded, batch_pages)),
-            first,
+            page_count,
+            now_ns: 0,
             sample_every_ns,
+            next_sample_ns: if sample_every_ns == 0 { u64::MAX } else { 0 },
             samples: Vec::new(),
             core,
             _frames: frames,
@@ -193,28 +201,53 @@ impl Replay {
         &self.samples
     }
 
+    /// Whether the tables of the core agree with one another: panics where they do not.
+    pub fn check(&self) {
+        self.core.check();
+    }
+
+    /// What came of the threads so far.
+    pub fn threads(&self) -> impl Iterator<Item = &ThreadResult> {
+        self.threads.iter().map(|thread| &thread.result)
+    }
+
     /// Replays everything to its end.
-    pub fn run(&mut self) -> Result<Vec<ThreadResult>, Impossible> {
+    pub fn run(&mut self) -> Result<(), Impossible> {
+        while !self.run_turns(u32::MAX)? {}
+        Ok(())
+    }
+
+    /// Replays so many turns. Whether that was the end.
+    pub fn run_turns(&mut self, turns: u32) -> Result<bool, Impossible> {
         recorded::take_counts();
-        let mut next_sample_ns = 0;
-        while let Some((thread, horizon_ns)) = self.next_turn() {
+        for _ in 0..turns {
+            let Some((thread, horizon_ns)) = self.next_turn() else {
+                self.sample(self.end_ns());
+                return Ok(true);
+            };
             let clock_ns = match thread {
                 Some(thread) => {
-                    self.turn_of(thread, horizon_ns)?;
+                    self.now_ns = self.threads[thread].actor.clock_ns;
+                    self.turn_of(thread, horizon_ns.min(self.next_sample_ns))?;
                     self.threads[thread].actor.clock_ns
                 }
                 None => {
+                    self.now_ns = self.kswapd.clock_ns;
                     self.turn_of_kswapd();
                     self.kswapd.clock_ns
                 }
             };
-            if self.sample_every_ns > 0 && clock_ns >= next_sample_ns {
-                self.sample(clock_ns);
-                next_sample_ns = (clock_ns / self.sample_every_ns + 1) * self.sample_every_ns;
+            if self.now_ns >= self.next_sample_ns {
+                self.sample(self.now_ns);
             }
             self.wake(clock_ns);
         }
-        Ok(self.threads.iter().map(|thread| thread.result).collect())
+        Ok(false)
+    }
+
+    /// When the last thread was done.
+    pub fn end_ns(&self) -> u64 {
+        self.threads().map(|thread| thread.end_ns).max().unwrap_or(0)
     }
 
     /// Whose turn it is, `None` being kswapd's, and when somebody else is due.
@@ -222,7 +255,7 @@ impl Replay {
         if self.threads.iter().all(Thread::is_done) {
             return None;
         }
-        let kswapd = (self.kswapd.next != Next::Done && self.kswapd.can_go_on(&self.core))
+        let kswapd = (self.kswapd.is_running() && self.kswapd.can_go_on(&self.core))
             .then_some((self.kswapd.clock_ns, None));
         let threads = self.threads.iter().enumerate();
         let threads = threads.filter(|(_, thread)| !thread.is_done() && thread.actor.can_go_on(&self.core));
@@ -252,29 +285,42 @@ impl Replay {
 
     /// CPU time as it takes, with so many at work.
     fn stretched_ns(&self, cpu_ns: u64) -> u64 {
-        let threads = self.threads.iter().filter(|thread| !thread.is_done());
-        let at_work = threads.count() as u64 + u64::from(self.kswapd.next != Next::Done);
-        cpu_ns * at_work.max(self.costs.cpus.into()) / u64::from(self.costs.cpus)
+        let cpus = self.costs.cpus as usize;
+        if self.threads.len() < cpus {
+            return cpu_ns;
+        }
+        let until_ns = self.now_ns + AT_WORK_NS;
+        let is_at_work = |thread: &&Thread| {
+            !thread.is_done() && thread.actor.next != Next::Wait && thread.actor.clock_ns <= until_ns
+        };
+        let threads = self.threads.iter().filter(is_at_work).count();
+        let is_kswapd = self.kswapd.is_running() && self.kswapd.clock_ns <= until_ns;
+        let at_work = threads + usize::from(is_kswapd);
+        cpu_ns * at_work.max(cpus) as u64 / cpus as u64
     }
 
     fn turn_of(&mut self, index: usize, horizon_ns: u64) -> Result<(), Impossible> {
         if self.threads[index].faulted_ns.is_some() {
             return self.half_step_of(index);
         }
-        let stretched_access_ns = self.stretched_ns(self.costs.access_ns);
+        let access_ns = self.stretched_ns(self.costs.access_ns);
         let thread = &mut self.threads[index];
         let mut clock_ns = thread.actor.clock_ns;
         let begun = thread.position;
         let mut fault = None;
-        for step in &thread.steps[begun..] {
+        for step in &mut thread.steps[begun..] {
+            // Others may have their turn while it thinks, and what it then finds is theirs to say.
+            clock_ns += step.think_ns();
             if clock_ns > horizon_ns {
+                *step = step.without_think();
                 break;
             }
             if !self.memory.is_hit(step.page(), step.is_write()) {
+                *step = step.without_think();
                 fault = Some(*step);
                 break;
             }
-            clock_ns += step.think_ns() + stretched_access_ns;
+            clock_ns += access_ns;
             thread.position += 1;
         }
         thread.result.accesses += (thread.position - begun) as u64;
@@ -282,15 +328,10 @@ impl Replay {
         thread.actor.clock_ns = clock_ns;
         if let Some(step) = fault {
             let access = if step.is_write() { Access::Write } else { Access::Read };
-            let page = self.first.plus(step.page().0);
-            let was_mapped = self.memory.is_mapped(page);
-            thread.actor.clock_ns += step.think_ns();
-            // What it has thought it does not think again.
-            thread.steps[thread.position] = Step::new(step.page().0, step.is_write(), 0);
-            thread.faulted_ns = Some(thread.actor.clock_ns);
-            thread.result.faults += 1;
-            thread.actor.task.begin(page, access, was_mapped);
+            thread.actor.task.begin(step.page(), access, self.memory.is_mapped(step.page()));
             thread.actor.next = Next::Again;
+            thread.faulted_ns = Some(clock_ns);
+            thread.result.faults += 1;
             let fault_ns = self.stretched_ns(self.costs.fault_ns);
             self.threads[index].actor.clock_ns += fault_ns;
         }
@@ -298,6 +339,7 @@ impl Replay {
     }
 
     fn half_step_of(&mut self, index: usize) -> Result<(), Impossible> {
+        let before = found(&self.core.counters);
         let spent_ns = half_step(
             &mut self.threads[index].actor,
             &mut self.core,
@@ -309,9 +351,15 @@ impl Replay {
         let spent_ns = self.stretched_ns(spent_ns);
         let thread = &mut self.threads[index];
         thread.actor.clock_ns += spent_ns;
+        let after = found(&self.core.counters);
+        for (found, (after, before)) in thread.result.found.iter_mut().zip(after.iter().zip(before)) {
+            *found += after - before;
+        }
         if thread.actor.next == Next::Done {
             let faulted_ns = thread.faulted_ns.take().expect("a thread that faults");
-            thread.result.lost_ns += thread.actor.clock_ns - faulted_ns;
+            let took_ns = thread.actor.clock_ns - faulted_ns;
+            thread.result.lost_ns += took_ns;
+            thread.result.latency.record(took_ns);
             if thread.actor.task.outcome() != Outcome::Resolved {
                 return Err(Impossible::NoRoom);
             }
@@ -333,7 +381,7 @@ impl Replay {
 
     /// Whoever waited for this turn is due from now on.
     fn wake(&mut self, now_ns: u64) {
-        if self.kswapd.next == Next::Done && kswapd::is_wanted(&self.core) {
+        if !self.kswapd.is_running() && kswapd::is_wanted(&self.core) {
             self.core.counters.kswapd_wakes += 1;
             self.kswapd.next = Next::Again;
             self.kswapd.clock_ns = self.kswapd.clock_ns.max(now_ns);
@@ -352,17 +400,23 @@ impl Replay {
     }
 
     fn sample(&mut self, now_ns: u64) {
-        let zcache = &self.core.frontswap.zcache;
-        let uses = [Use::Resident, Use::SwapCache, Use::Pool, Use::Reserve, Use::Metadata, Use::Buffers];
-        self.samples.push(Sample {
-            now_ns,
-            used_frames: uses.map(|what| self.core.budget.used(what)),
-            stored_pages: zcache.pool.zpage_count() + zcache.same_filled.page_count(),
-            slots_used: self.core.swap_map.used(),
-            counters: self.core.counters,
-            lost_ns: self.threads.iter().map(|thread| thread.result.lost_ns).sum(),
-        });
+        if let Some(periods) = now_ns.checked_div(self.sample_every_ns) {
+            let threads = self.threads().map(|thread| (thread.lost_ns, thread.accesses)).collect();
+            self.samples.push(Sample::of(&self.core, self.page_count, now_ns, threads));
+            self.next_sample_ns = (periods + 1) * self.sample_every_ns;
+        }
     }
+}
+
+/// Faults by [`TIERS`].
+fn found(counters: &Counters) -> [u64; TIERS.len()] {
+    [
+        counters.faults_zero,
+        counters.faults_write_protect,
+        counters.faults_swap_cache,
+        counters.faults_zcache,
+        counters.faults_device,
+    ]
 }
 
 /// What the actor's task wants next; the CPU time that it took. Its clock is where its I/O ended.
