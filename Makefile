@@ -24,7 +24,7 @@ $(VENV)/made: pyproject.toml
 	touch $@
 
 $(VENV)/built: $(VENV)/made $(RUST_SOURCES)
-	$(BIN)/maturin develop --release --locked --extras demo --quiet
+	$(BIN)/maturin develop --release --locked --extras demo,lab --quiet
 	touch $@
 
 programs: $(VENV)/programs ## Install what tests run under zpager: as root what Debian has, too
