@@ -17,6 +17,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<lab::Replayed>()?;
     module.add_class::<lab::ReplayedThread>()?;
     module.add_function(wrap_pyfunction!(probe::probe, module)?)?;
+    module.add_function(wrap_pyfunction!(lab::misses, module)?)?;
     module.add_function(wrap_pyfunction!(lab::replay, module)?)?;
-    module.add("__all__", ["Allocation", "Engine", "Replayed", "ReplayedThread", "probe", "replay"])
+    module.add("__all__", ["Allocation", "Engine", "Replayed", "ReplayedThread", "misses", "probe", "replay"])
 }
