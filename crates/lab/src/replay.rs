@@ -14,6 +14,7 @@ use zpager_core::swap_device::seal::Sealer;
 use zpager_core::task::{Next, Task, plan_or_commit};
 use zpager_core::world::World;
 use zpager_core::zcache::codec::{CodecKind, recorded};
+use zpager_core::zcache::policy::Policy;
 
 use crate::costs::Costs;
 use crate::device::LabDevice;
@@ -147,13 +148,14 @@ pub enum Impossible {
 
 impl Replay {
     /// A pager without contents: `zpage_bytes` has the length of each page's zpage, 0 for pages of zeros.
-    /// Time is looked at every `sample_every_ns`; 0 is never.
+    /// It is looked every `sample_every_ns` what is where; 0 is never. `policy` takes the place of the configuration's.
     pub fn new(
         config: Config,
         costs: Costs,
         zpage_bytes: Vec<u16>,
         threads: Vec<Vec<Step>>,
         sample_every_ns: u64,
+        policy: Option<Box<dyn Policy>>,
     ) -> Result<Self, Impossible> {
         let page_count = zpage_bytes.len() as u32;
         let outside = |step: &&Step| step.page().0 >= page_count;
@@ -163,6 +165,9 @@ impl Replay {
         let batch_pages = config.batch_pages as usize;
         let (frames, arena) = Frames::with_arena(config.ram_frames);
         let mut core = Core::new(config, arena);
+        if let Some(policy) = policy {
+            core.frontswap.zcache.pool.set_policy(policy);
+        }
         let first = core
             .allocate(page_count, 1, None)
             .map_err(|_| Impossible::BeyondCapacity(core.capacity_pages()))?;
@@ -199,6 +204,11 @@ impl Replay {
     /// What was seen on the way.
     pub fn samples(&self) -> &[Sample] {
         &self.samples
+    }
+
+    /// The state, to look at.
+    pub fn core(&self) -> &Core {
+        &self.core
     }
 
     /// Whether the tables of the core agree with one another: panics where they do not.
@@ -243,6 +253,11 @@ impl Replay {
             self.wake(clock_ns);
         }
         Ok(false)
+    }
+
+    /// How far everybody has come.
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
     }
 
     /// When the last thread was done.

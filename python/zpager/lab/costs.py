@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -161,17 +161,6 @@ def costs(name: str) -> Costs:
     raise ConfigurationError(
         f"costs={name!r}: give one of {', '.join(PROFILES)}, or a .toml file of `zpager lab calibrate`"
     )
-
-
-def with_changes(base: Costs, **changes: int) -> Costs:
-    """The same costs but for these.
-
-    Raises ConfigurationError for a name that is none, and for costs that cannot be.
-    """
-    known = {item.name for item in fields(Costs)} - {"codecs"}
-    if unknown := sorted(changes.keys() - known):
-        raise ConfigurationError(f"no costs are named {', '.join(unknown)}, but {', '.join(sorted(known))}")
-    return replace(base, **changes)
 
 
 def _unpickle(values: dict[str, object]) -> Costs:
