@@ -242,7 +242,7 @@ def test_costs_are_written_and_read(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(measured)) == measured
     with pytest.raises(ConfigurationError, match="zstd.* are unknown, but of lz4"):
         replayed_with = Configuration(ram_bytes=RAM_BYTES, codec="zstd")
-        replay(trace_of(1, 10), replayed_with, measured)
+        replay(trace_of(1), replayed_with, measured)
     path.write_text("read_ns = 3\n")
     with pytest.raises(ConfigurationError, match="holds no costs as"):
         costs(str(path))

@@ -34,6 +34,7 @@ fn main() {
     let costs = Costs {
         access_ns: 100,
         fault_ns: 1000,
+        wake_ns: 5000,
         map_ns: 500,
         unmap_call_ns: 2000,
         unmap_ns: 500,

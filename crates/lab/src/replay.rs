@@ -83,21 +83,23 @@ struct Actor<T> {
     task: T,
     next: Next,
     clock_ns: u64,
-    /// Commits that there were when it began to wait.
+    /// Commits that there were when it began to wait, or to sleep.
     waits_since: u64,
 }
 
 impl<T: Task> Actor<T> {
     fn new(task: T) -> Self {
-        Actor { task, next: Next::Done, clock_ns: 0, waits_since: 0 }
+        Actor { task, next: Next::Done, clock_ns: 0, waits_since: u64::MAX }
     }
 
     fn is_running(&self) -> bool {
         self.next != Next::Done
     }
 
-    fn can_go_on(&self, core: &Core) -> bool {
-        self.next != Next::Wait || core.commits != self.waits_since
+    /// When it has its turn. Who waits looks again by itself after a while, if nobody has committed anything.
+    fn due_ns(&self, core: &Core) -> u64 {
+        let waits = self.next == Next::Wait && core.commits == self.waits_since;
+        self.clock_ns + if waits { LOOK_AGAIN_NS } else { 0 }
     }
 }
 
@@ -267,35 +269,23 @@ impl Replay {
 
     /// Whose turn it is, `None` being kswapd's, and when somebody else is due.
     fn next_turn(&self) -> Option<(Option<usize>, u64)> {
-        if self.threads.iter().all(Thread::is_done) {
-            return None;
-        }
-        let kswapd = (self.kswapd.is_running() && self.kswapd.can_go_on(&self.core))
-            .then_some((self.kswapd.clock_ns, None));
-        let threads = self.threads.iter().enumerate();
-        let threads = threads.filter(|(_, thread)| !thread.is_done() && thread.actor.can_go_on(&self.core));
-        let threads = threads.map(|(index, thread)| (thread.actor.clock_ns, Some(index)));
+        let is_kswapd_due = self.kswapd.is_running();
+        let kswapd = is_kswapd_due.then(|| (self.kswapd.due_ns(&self.core), None));
+        let threads = self.threads.iter().enumerate().filter(|(_, thread)| !thread.is_done());
+        let threads = threads.map(|(index, thread)| (thread.actor.due_ns(&self.core), Some(index)));
         let (mut earliest, mut second_ns) = (None, u64::MAX);
-        for (clock_ns, who) in kswapd.into_iter().chain(threads) {
+        for (due_ns, who) in threads.chain(kswapd) {
             match earliest {
-                Some((earliest_ns, _)) if clock_ns >= earliest_ns => second_ns = second_ns.min(clock_ns),
+                Some((earliest_ns, _)) if due_ns >= earliest_ns => second_ns = second_ns.min(due_ns),
                 _ => {
                     second_ns = earliest.map_or(u64::MAX, |(earliest_ns, _)| earliest_ns);
-                    earliest = Some((clock_ns, who));
+                    earliest = Some((due_ns, who));
                 }
             }
         }
-        match earliest {
-            Some((_, who)) => Some((who, second_ns.saturating_add(AHEAD_NS))),
-            None => Some((Some(self.most_patient()), 0)),
-        }
-    }
-
-    /// The thread that has waited the longest, of those that wait where nobody else can go on: as threads do, it
-    /// looks again after a while.
-    fn most_patient(&self) -> usize {
-        let waiting = self.threads.iter().enumerate().filter(|(_, thread)| !thread.is_done());
-        waiting.min_by_key(|(_, thread)| thread.actor.clock_ns).expect("not all are done").0
+        let (_, who) = earliest?;
+        let are_all_done = self.threads.iter().all(Thread::is_done);
+        (!are_all_done).then_some((who, second_ns.saturating_add(AHEAD_NS)))
     }
 
     /// CPU time as it takes, with so many at work.
@@ -396,10 +386,11 @@ impl Replay {
 
     /// Whoever waited for this turn is due from now on.
     fn wake(&mut self, now_ns: u64) {
-        if !self.kswapd.is_running() && kswapd::is_wanted(&self.core) {
+        let is_news = self.core.commits != self.kswapd.waits_since;
+        if !self.kswapd.is_running() && is_news && kswapd::is_wanted(&self.core) {
             self.core.counters.kswapd_wakes += 1;
             self.kswapd.next = Next::Again;
-            self.kswapd.clock_ns = self.kswapd.clock_ns.max(now_ns);
+            self.kswapd.clock_ns = self.kswapd.clock_ns.max(now_ns) + self.costs.wake_ns;
         }
         let core = &self.core;
         let wake = |next: &mut Next, clock_ns: &mut u64, waits_since: u64| {

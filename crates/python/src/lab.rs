@@ -203,6 +203,7 @@ fn costs_of(python: Python<'_>, costs: &BTreeMap<String, u64>) -> PyResult<Costs
     Ok(Costs {
         access_ns: cost("access_ns")?,
         fault_ns: cost("fault_ns")?,
+        wake_ns: cost("wake_ns")?,
         map_ns: cost("map_ns")?,
         unmap_call_ns: cost("unmap_call_ns")?,
         unmap_ns: cost("unmap_ns")?,

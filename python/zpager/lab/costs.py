@@ -48,6 +48,8 @@ class Costs:
     says of that."""
     fault_ns: int = 2_500
     """A fault: the trap, its way to who serves it, and back."""
+    wake_ns: int = 5_000
+    """Until a sleeping thread runs that is woken: kswapd, in the background."""
     map_ns: int = 700
     """Each page that is mapped, or whose write protection is lifted."""
     unmap_call_ns: int = 1_500

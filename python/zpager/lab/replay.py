@@ -192,6 +192,7 @@ def replay(trace: Trace, configuration: Configuration, costs: Costs, sample_ever
             "cpus": costs.cpus,
             "access_ns": costs.access_ns,
             "fault_ns": costs.fault_ns,
+            "wake_ns": costs.wake_ns,
             "map_ns": costs.map_ns,
             "unmap_call_ns": costs.unmap_call_ns,
             "unmap_ns": costs.unmap_ns,
