@@ -8,6 +8,7 @@ mod errors;
 mod lab;
 mod lab_policy;
 mod probe;
+mod zpages;
 
 use pyo3::prelude::*;
 
@@ -21,8 +22,19 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(probe::probe, module)?)?;
     module.add_function(wrap_pyfunction!(lab::misses, module)?)?;
     module.add_function(wrap_pyfunction!(lab::replay, module)?)?;
+    module.add_function(wrap_pyfunction!(zpages::zpage_bytes, module)?)?;
     module.add(
         "__all__",
-        ["Allocation", "Engine", "Replayed", "ReplayedThread", "Units", "misses", "probe", "replay"],
+        [
+            "Allocation",
+            "Engine",
+            "Replayed",
+            "ReplayedThread",
+            "Units",
+            "misses",
+            "probe",
+            "replay",
+            "zpage_bytes",
+        ],
     )
 }
