@@ -9,7 +9,17 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Allocation", "Engine", "Replayed", "ReplayedThread", "Units", "misses", "probe", "replay", "zpage_bytes"]
+__all__ = [
+    "Allocation",
+    "Engine",
+    "Replayed",
+    "ReplayedThread",
+    "Units",
+    "misses",
+    "probe",
+    "replay",
+    "zpage_bytes",
+]
 
 @final
 class Engine:
@@ -250,6 +260,7 @@ def misses(policy: str, accesses: NDArray[np.uint32], capacities_pages: Sequence
 
     `policy` is "lru", "fifo", "clock", "sieve", "s3-fifo", or "optimal". Raises ConfigurationError for any
     other name, and for a capacity of 0.
+    """
 
 def zpage_bytes(pages: bytes, item_bytes: int) -> dict[str, list[int]]:
     """What whole pages come to when they are compressed as items of `item_bytes`: by the codec's name, the
