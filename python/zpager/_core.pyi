@@ -3,9 +3,23 @@
 All methods may be called from any thread and release the GIL while they work.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import final
 
-__all__ = ["Allocation", "Engine", "probe", "zpage_bytes"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Allocation",
+    "Engine",
+    "Replayed",
+    "ReplayedThread",
+    "Units",
+    "misses",
+    "probe",
+    "replay",
+    "zpage_bytes",
+]
 
 @final
 class Engine:
@@ -139,6 +153,113 @@ def probe() -> dict[str, object]:
     - "process_madvise" (bool): whether that call works;
     - "io_uring" (bool): whether it can be set up;
     - "why_no_io_uring" (str or None): the error of the attempt.
+    """
+
+@final
+class Replayed:
+    """What came of a replay."""
+
+    @property
+    def threads(self) -> list[ReplayedThread]:
+        """What came of each thread, in their order."""
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """All counters at the end, as in `Engine.counters`."""
+
+    @property
+    def histograms(self) -> dict[str, list[tuple[int, int]]]:
+        """Those of `Engine.histogram`, by name."""
+
+    @property
+    def samples(self) -> dict[str, bytes]:
+        """Columns of unsigned 64-bit integers, as `zpager.lab.replay.Result.samples` describes them; those
+        of threads have a row for each sample, one after the other."""
+
+    @property
+    def end_ns(self) -> int:
+        """When the last thread was done."""
+
+    @property
+    def gave_up_ns(self) -> int | None:
+        """When a thread gave up, with `defects`; None if none did."""
+
+@final
+class ReplayedThread:
+    """What came of a thread of a replay: the fields of `zpager.lab.replay.ThreadResult`."""
+
+    @property
+    def accesses(self) -> int:
+        """Accesses that it made."""
+
+    @property
+    def faults(self) -> int:
+        """Faults that it took."""
+
+    @property
+    def found(self) -> dict[str, int]:
+        """The faults by where they found their page."""
+
+    @property
+    def end_ns(self) -> int:
+        """When it was done."""
+
+    @property
+    def lost_ns(self) -> int:
+        """How much of that it waited for pages."""
+
+    @property
+    def latency(self) -> list[tuple[int, int]]:
+        """Its faults by how long they took: pairs of an upper bound in nanoseconds and a count."""
+
+@final
+class Units:
+    """Units of the pool, as `zpager.lab.policy.Units` describes them."""
+
+    def frame_count(self, unit: int) -> int:
+        """Frames that are freed with the unit."""
+
+    def zpage_count(self, unit: int) -> int:
+        """Zpages in the unit."""
+
+    def take_referenced(self, unit: int) -> int:
+        """How many of its zpages were stored or used since the last such call."""
+
+def replay(
+    threads: Sequence[NDArray[np.uint64]],
+    zpage_bytes: NDArray[np.uint16],
+    *,
+    ram_bytes: int,
+    swap_bytes: int,
+    buffers_bytes: int,
+    pool: str,
+    policy: object,
+    pool_limit_bytes: int | None,
+    reserve_bytes: int | None,
+    eviction: str,
+    defects: Sequence[str],
+    readahead_pages: int,
+    costs: Mapping[str, int],
+    sample_every_ns: int,
+) -> Replayed:
+    """Replay accesses without contents on the engine, in virtual time, to their end.
+
+    `threads` has an item for each access of a thread: nanoseconds that it thinks before (upper 32 bits), the
+    page's number (31 bits), and whether it is a write (lowest bit). `zpage_bytes` has for each page what it
+    compresses to; 0 is a page of zeros, 4096 one that does not get smaller. `costs` has those of
+    `zpager.lab.costs.Costs`, and `compress_ns` and `decompress_ns`. With `sample_every_ns` above 0 it is
+    looked so often what is where. `policy` is a name as in `Engine`, or an object with the methods of
+    `zpager.lab.policy.UnitPolicy`, whose exceptions end the replay. `eviction` is as in `Engine`, or "rfc"
+    with `defects` by name.
+
+    Raises ConfigurationError for arguments out of range, and where there is no room for a page.
+    """
+
+def misses(policy: str, accesses: NDArray[np.uint32], capacities_pages: Sequence[int]) -> list[int]:
+    """How many of these accesses find that their page is not kept, for each capacity in pages.
+
+    `policy` is "lru", "fifo", "clock", "sieve", "s3-fifo", or "optimal". Raises ConfigurationError for any
+    other name, and for a capacity of 0.
     """
 
 def zpage_bytes(pages: bytes, item_bytes: int) -> dict[str, list[int]]:

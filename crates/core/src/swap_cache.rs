@@ -48,6 +48,8 @@ struct Place {
     /// Its page went elsewhere while a task read it.
     is_orphan: bool,
     holds: Holds,
+    /// It waits, or would, in the queue of what unuse has taken out.
+    is_queued: bool,
 }
 
 /// New pages come in at the head, and batches take from the tail.
@@ -143,6 +145,12 @@ impl SwapCache {
 
     /// Unuse has put a page into its slot at this time: it joins the queue.
     pub fn insert_unused(&mut self, slot: StagingSlot, now_us: u64) {
+        self.places[slot.index()].is_queued = true;
+        self.insert_unused_newest(slot, now_us);
+    }
+
+    /// The same, but the page is the youngest of all: a defect of the RFC's code.
+    pub fn insert_unused_newest(&mut self, slot: StagingSlot, now_us: u64) {
         self.places[slot.index()].unused_us = (now_us as u32).max(1);
         self.link(slot);
     }
@@ -164,7 +172,7 @@ impl SwapCache {
         let place = self.place(slot, Holds::Read { readers: 1 });
         assert!(!place.is_orphan, "{slot:?}");
         place.holds = Holds::Emptying;
-        place.unused_us = 0;
+        (place.unused_us, place.is_queued) = (0, false);
         self.link(slot);
     }
 
@@ -305,10 +313,11 @@ impl Place {
         unused_us: 0,
         is_orphan: false,
         holds: Holds::Nothing,
+        is_queued: false,
     };
 
     fn chain(&self) -> usize {
-        if self.unused_us == 0 { BY_AGE } else { UNUSED }
+        if self.is_queued { UNUSED } else { BY_AGE }
     }
 }
 
