@@ -5,7 +5,7 @@ All methods may be called from any thread and release the GIL while they work.
 
 from typing import final
 
-__all__ = ["Allocation", "Engine", "probe"]
+__all__ = ["Allocation", "Engine", "probe", "zpage_bytes"]
 
 @final
 class Engine:
@@ -139,4 +139,12 @@ def probe() -> dict[str, object]:
     - "process_madvise" (bool): whether that call works;
     - "io_uring" (bool): whether it can be set up;
     - "why_no_io_uring" (str or None): the error of the attempt.
+    """
+
+def zpage_bytes(pages: bytes | bytearray | memoryview, codec: str, item_bytes: int) -> bytes:
+    """What pages compress to with a codec, in the form that the engine would choose for items of that size: 16
+    bits a page, native, in bytes without a header. 0 is a page of one value of 8 bytes over and over, 4096 one
+    that does not get smaller.
+
+    Raises ConfigurationError for no whole number of pages of 4096 bytes, and for a codec that does not exist.
     """

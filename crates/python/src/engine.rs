@@ -85,7 +85,8 @@ pub struct Engine {
     process: u32,
 }
 
-fn parse<T: FromStr>(python: Python<'_>, name: &str, value: &str, choices: &str) -> PyResult<T> {
+/// A choice by its name.
+pub fn parse<T: FromStr>(python: Python<'_>, name: &str, value: &str, choices: &str) -> PyResult<T> {
     value.parse().map_err(|_| misconfigured(python, format!("{name}={value:?}: give one of {choices}")))
 }
 

@@ -6,6 +6,7 @@ mod calls;
 mod engine;
 mod errors;
 mod probe;
+mod zpages;
 
 use pyo3::prelude::*;
 
@@ -14,5 +15,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<allocation::Allocation>()?;
     module.add_class::<engine::Engine>()?;
     module.add_function(wrap_pyfunction!(probe::probe, module)?)?;
-    module.add("__all__", ["Allocation", "Engine", "probe"])
+    module.add_function(wrap_pyfunction!(zpages::zpage_bytes, module)?)?;
+    module.add("__all__", ["Allocation", "Engine", "probe", "zpage_bytes"])
 }
