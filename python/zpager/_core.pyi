@@ -3,9 +3,13 @@
 All methods may be called from any thread and release the GIL while they work.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import final
 
-__all__ = ["Allocation", "Engine", "probe", "zpage_bytes"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Allocation", "Engine", "Replayed", "ReplayedThread", "probe", "replay", "zpage_bytes"]
 
 @final
 class Engine:
@@ -140,6 +144,85 @@ def probe() -> dict[str, object]:
     - "io_uring" (bool): whether it can be set up;
     - "why_no_io_uring" (str or None): the error of the attempt.
     """
+
+@final
+class Replayed:
+    """What came of a replay."""
+
+    @property
+    def threads(self) -> list[ReplayedThread]:
+        """What came of each thread, in their order."""
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """All counters at the end, as in `Engine.counters`."""
+
+    @property
+    def histograms(self) -> dict[str, list[tuple[int, int]]]:
+        """Those of `Engine.histogram`, by name."""
+
+    @property
+    def samples(self) -> dict[str, bytes]:
+        """Columns of unsigned 64-bit integers, as `zpager.lab.replay.Result.samples` describes them; those
+        of threads have a row for each sample, one after the other."""
+
+    @property
+    def end_ns(self) -> int:
+        """When the last thread was done."""
+
+@final
+class ReplayedThread:
+    """What came of a thread of a replay: the fields of `zpager.lab.replay.ThreadResult`."""
+
+    @property
+    def accesses(self) -> int:
+        """Accesses that it made."""
+
+    @property
+    def faults(self) -> int:
+        """Faults that it took."""
+
+    @property
+    def found(self) -> dict[str, int]:
+        """The faults by where they found their page."""
+
+    @property
+    def end_ns(self) -> int:
+        """When it was done."""
+
+    @property
+    def lost_ns(self) -> int:
+        """How much of that it waited for pages."""
+
+    @property
+    def latency(self) -> list[tuple[int, int]]:
+        """Its faults by how long they took: pairs of an upper bound in nanoseconds and a count."""
+
+def replay(
+    threads: Sequence[NDArray[np.uint64]],
+    zpage_bytes: NDArray[np.uint16],
+    *,
+    ram_bytes: int,
+    swap_bytes: int,
+    buffers_bytes: int,
+    pool: str,
+    policy: str,
+    pool_limit_bytes: int | None,
+    reserve_bytes: int | None,
+    eviction: str,
+    readahead_pages: int,
+    costs: Mapping[str, int],
+    sample_every_ns: int,
+) -> Replayed:
+    """Replay accesses without contents on the engine, in virtual time, to their end.
+
+    `threads` has an item for each access of a thread: nanoseconds that it thinks before (upper 32 bits), the
+    page's number (31 bits), and whether it is a write (lowest bit). `zpage_bytes` has for each page what it
+    compresses to; 0 is a page of zeros, 4096 one that does not get smaller. `costs` has those of
+    `zpager.lab.costs.Costs`, and `compress_ns` and `decompress_ns`. With `sample_every_ns` above 0 it is looked
+    so often what is where.
+
+    Raises ConfigurationError for arguments out of range, and where there is no room for a page.
 
 def zpage_bytes(pages: bytes | bytearray | memoryview, codec: str, item_bytes: int) -> bytes:
     """What pages compress to with a codec, in the form that the engine would choose for items of that size: 16

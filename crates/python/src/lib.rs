@@ -1,10 +1,11 @@
-//! The extension module `zpager._core`: a thin layer over `zpager-linux`. What it offers is
-//! documented in `python/zpager/_core.pyi`.
+//! The extension module `zpager._core`: a thin layer over `zpager-linux` and `zpager-lab`. What it
+//! offers is documented in `python/zpager/_core.pyi`.
 
 mod allocation;
 mod calls;
 mod engine;
 mod errors;
+mod lab;
 mod probe;
 mod zpages;
 
@@ -14,7 +15,10 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<allocation::Allocation>()?;
     module.add_class::<engine::Engine>()?;
+    module.add_class::<lab::Replayed>()?;
+    module.add_class::<lab::ReplayedThread>()?;
     module.add_function(wrap_pyfunction!(probe::probe, module)?)?;
+    module.add_function(wrap_pyfunction!(lab::replay, module)?)?;
     module.add_function(wrap_pyfunction!(zpages::zpage_bytes, module)?)?;
-    module.add("__all__", ["Allocation", "Engine", "probe", "zpage_bytes"])
+    module.add("__all__", ["Allocation", "Engine", "Replayed", "ReplayedThread", "probe", "replay", "zpage_bytes"])
 }

@@ -308,6 +308,9 @@ impl Frames {
     }
 }
 
+// SAFETY: the only owner of its memory, which is not accessed through it.
+unsafe impl Send for Frames {}
+
 impl Drop for Frames {
     fn drop(&mut self) {
         // SAFETY: allocated in `with_arena` with this layout.
