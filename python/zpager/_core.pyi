@@ -223,11 +223,12 @@ def replay(
     so often what is where.
 
     Raises ConfigurationError for arguments out of range, and where there is no room for a page.
+    """
 
 def zpage_bytes(pages: bytes | bytearray | memoryview, codec: str, item_bytes: int) -> bytes:
-    """What pages compress to with a codec, in the form that the engine would choose for items of that size: 16
-    bits a page, native, in bytes without a header. 0 is a page of one value of 8 bytes over and over, 4096 one
-    that does not get smaller.
+    """What pages compress to with a codec, in the form that the engine would choose for items of that size.
 
-    Raises ConfigurationError for no whole number of pages of 4096 bytes, and for a codec that does not exist.
+    16 bits a page, native, in bytes without a header. 0 is a page of one value of 8 bytes over and over, 4096
+    one that does not get smaller. Raises ConfigurationError for no whole number of pages of 4096 bytes, and
+    for a codec that does not exist.
     """

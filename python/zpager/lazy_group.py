@@ -19,9 +19,11 @@ class LazyGroup(click.Group):
         self._lazy_commands = lazy_commands
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them by name, in order."""
         return sorted([*super().list_commands(ctx), *self._lazy_commands])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; None where its module is not installed."""
         module = self._lazy_commands.get(cmd_name)
         if module is None:
             return super().get_command(ctx, cmd_name)
