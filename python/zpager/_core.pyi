@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Allocation", "Engine", "Replayed", "ReplayedThread", "probe", "replay", "zpage_bytes"]
+__all__ = ["Allocation", "Engine", "Replayed", "ReplayedThread", "misses", "probe", "replay", "zpage_bytes"]
 
 @final
 class Engine:
@@ -131,6 +131,14 @@ class Allocation:
     def __buffer__(self, flags: int, /) -> memoryview:
         """The memory as writable bytes."""
 
+def zpage_bytes(pages: bytes | bytearray | memoryview, codec: str, item_bytes: int) -> bytes:
+    """What pages compress to with a codec, in the form that the engine would choose for items of that size.
+
+    16 bits a page, native, in bytes without a header. 0 is a page of one value of 8 bytes over and over, 4096
+    one that does not get smaller. Raises ConfigurationError for no whole number of pages of 4096 bytes, and
+    for a codec that does not exist.
+    """
+
 def probe() -> dict[str, object]:
     """What the kernel allows this process, found by trying.
 
@@ -219,16 +227,15 @@ def replay(
     `threads` has an item for each access of a thread: nanoseconds that it thinks before (upper 32 bits), the
     page's number (31 bits), and whether it is a write (lowest bit). `zpage_bytes` has for each page what it
     compresses to; 0 is a page of zeros, 4096 one that does not get smaller. `costs` has those of
-    `zpager.lab.costs.Costs`, and `compress_ns` and `decompress_ns`. With `sample_every_ns` above 0 it is looked
-    so often what is where.
+    `zpager.lab.costs.Costs`, and `compress_ns` and `decompress_ns`. With `sample_every_ns` above 0 it is
+    looked so often what is where.
 
     Raises ConfigurationError for arguments out of range, and where there is no room for a page.
     """
 
-def zpage_bytes(pages: bytes | bytearray | memoryview, codec: str, item_bytes: int) -> bytes:
-    """What pages compress to with a codec, in the form that the engine would choose for items of that size.
+def misses(policy: str, accesses: NDArray[np.uint32], capacities_pages: Sequence[int]) -> list[int]:
+    """How many of these accesses find that their page is not kept, for each capacity in pages.
 
-    16 bits a page, native, in bytes without a header. 0 is a page of one value of 8 bytes over and over, 4096
-    one that does not get smaller. Raises ConfigurationError for no whole number of pages of 4096 bytes, and
-    for a codec that does not exist.
+    `policy` is "lru", "fifo", "clock", "sieve", "s3-fifo", or "optimal". Raises ConfigurationError for any
+    other name, and for a capacity of 0.
     """

@@ -9,7 +9,9 @@ use zpager_core::engine::Config;
 use zpager_core::histogram::Histogram;
 use zpager_core::page::PAGE_BYTES;
 use zpager_core::stats::Counters;
+use zpager_lab::alone::{self, Alone};
 use zpager_lab::costs::Costs;
+use zpager_lab::optimal;
 use zpager_lab::replay::{Impossible, Replay, Step, TIERS, ThreadResult};
 use zpager_lab::sample::{PLACES, Sample, USES};
 
@@ -231,3 +233,35 @@ fn columns(python: Python<'_>, samples: &[Sample]) -> BTreeMap<String, Py<PyByte
     };
     columns.into_iter().map(|(name, column)| (name, bytes(column))).collect()
 }
+
+/// See the stub.
+#[pyfunction]
+pub fn misses(
+    python: Python<'_>,
+    policy: &str,
+    accesses: PyBuffer<u32>,
+    capacities_pages: Vec<u32>,
+) -> PyResult<Vec<u64>> {
+    if capacities_pages.contains(&0) {
+        return Err(misconfigured(python, "capacities_pages: give 1 or more".into()));
+    }
+    let alone = match policy {
+        "optimal" => None,
+        _ => Some(parse::<Alone>(python, "policy", policy, ALONE)?),
+    };
+    let accesses = accesses.to_vec(python)?;
+    let page_count = accesses.iter().max().map_or(Ok(0), |page| {
+        page.checked_add(1).ok_or_else(|| misconfigured(python, format!("there is no page {page}")))
+    })?;
+    let mut counts = Vec::with_capacity(capacities_pages.len());
+    for capacity in capacities_pages {
+        counts.push(python.detach(|| match alone {
+            Some(alone) => alone::misses(alone, &accesses, page_count, capacity),
+            None => optimal::misses(&accesses, page_count, capacity),
+        }));
+        python.check_signals()?;
+    }
+    Ok(counts)
+}
+
+const ALONE: &str = "\"lru\", \"fifo\", \"clock\", \"sieve\", \"s3-fifo\", \"optimal\"";

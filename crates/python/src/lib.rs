@@ -18,7 +18,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<lab::Replayed>()?;
     module.add_class::<lab::ReplayedThread>()?;
     module.add_function(wrap_pyfunction!(probe::probe, module)?)?;
+    module.add_function(wrap_pyfunction!(lab::misses, module)?)?;
     module.add_function(wrap_pyfunction!(lab::replay, module)?)?;
     module.add_function(wrap_pyfunction!(zpages::zpage_bytes, module)?)?;
-    module.add("__all__", ["Allocation", "Engine", "Replayed", "ReplayedThread", "probe", "replay", "zpage_bytes"])
+    module.add(
+        "__all__",
+        ["Allocation", "Engine", "Replayed", "ReplayedThread", "misses", "probe", "replay", "zpage_bytes"],
+    )
 }

@@ -159,7 +159,7 @@ def costs(name: str) -> Costs:
     if name.endswith(".toml"):
         return Costs.read(name)
     raise ConfigurationError(
-        f"costs={name!r}: give one of {', '.join(PROFILES)}, or a .toml file that `zpager lab calibrate` wrote"
+        f"costs={name!r}: give one of {', '.join(PROFILES)}, or a .toml file of `zpager lab calibrate`"
     )
 
 

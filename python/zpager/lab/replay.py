@@ -113,7 +113,7 @@ class ThreadResult:
     ascending, without empty ones; four to a doubling."""
 
     def latency_ns(self, quantile: float) -> int:
-        """The time below which this share of its faults took, up to a quarter of a doubling; 0 if it had none.
+        """What this share of its faults took less than, to a quarter of a doubling; 0 if it had none.
 
         Raises ConfigurationError for a share that is not from 0 to 1.
         """
@@ -121,12 +121,11 @@ class ThreadResult:
             raise ConfigurationError(f"quantile={quantile!r}: give a share from 0 to 1")
         rank = quantile * sum(count for _, count in self.latency)
         seen = 0
-        bound_ns = 0
         for bound_ns, count in self.latency:
             seen += count
             if seen >= rank:
-                break
-        return bound_ns
+                return bound_ns
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,8 +141,8 @@ class Result:
     """What was where over time, a number for each sample: `now_ns`; where pages live, each in one place:
     `untouched_pages`, `resident_pages`, `swap_cache_pages`, `zcache_pages`, `device_pages`; frames of RAM by
     use: `resident_frames`, `swap_cache_frames`, `pool_frames`, `reserve_frames`, `metadata_frames`,
-    `buffers_frames`; `pool_limit_frames`, `stored_pages`, `slots_used`; every counter by its name, as it stood
-    then. `lost_ns` and `accesses` have a row for each sample and a column for each thread."""
+    `buffers_frames`; `pool_limit_frames`, `stored_pages`, `slots_used`; every counter by its name, as it
+    stood then. `lost_ns` and `accesses` have a row for each sample and a column for each thread."""
     end_ns: int
     """When the last thread was done."""
 
@@ -156,8 +155,8 @@ class Result:
 def replay(trace: Trace, configuration: Configuration, costs: Costs, sample_every_ns: int = 0) -> Result:
     """Replay a trace. With `sample_every_ns` above 0 it is looked so often what is where.
 
-    Other threads of Python run meanwhile. Raises ConfigurationError for a configuration that cannot be, or that
-    has no room for the trace.
+    Other threads of Python run meanwhile. Raises ConfigurationError for a configuration that cannot be, or
+    that has no room for the trace.
     """
     codec = costs.of_codec(configuration.codec)
     swap_bytes = configuration.swap_bytes

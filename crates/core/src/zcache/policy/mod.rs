@@ -70,9 +70,9 @@ impl PolicyKind {
     pub fn policy(self, frames: u32) -> Box<dyn Policy> {
         match self {
             PolicyKind::FrameLru => Box::new(FrameLru::EMPTY),
-            PolicyKind::SecondChance => Box::new(SecondChance::EMPTY),
-            PolicyKind::Sieve => Box::new(Sieve::EMPTY),
-            PolicyKind::S3Fifo => Box::new(S3Fifo::new(frames)),
+            PolicyKind::SecondChance => Box::new(SecondChance::new(PASSED_OVER_MAX)),
+            PolicyKind::Sieve => Box::new(Sieve::new(PASSED_OVER_MAX)),
+            PolicyKind::S3Fifo => Box::new(S3Fifo::new(frames, PASSED_OVER_MAX)),
             PolicyKind::FrameAware => Box::new(FrameAware::EMPTY),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A new unit joins the small queue. At its end it goes, unless it was used more than once
 //! meanwhile: then it joins the main queue, where each use, up to three, lets it go round once
-//! more. The small queue gives units up while it has a tenth of all. What was evicted from it is
+//! more. A unit that goes is from the small queue if that has a tenth of all. What was evicted from it is
 //! remembered in the ghost, and what comes back while it is remembered belongs to the main queue
 //! at once (Yang et al., "FIFO Queues are All You Need for Cache Eviction", SOSP 2023).
 //!
@@ -14,7 +14,7 @@
 //! The ghost is direct-mapped: a page's number stands where the number says, until another page
 //! needs the place. It has as many places as the pool could have frames.
 
-use super::{PASSED_OVER_MAX, Policy, Units};
+use super::{Policy, Units};
 use crate::page::PageNumber;
 use crate::zcache::pool::unit_list::{Side, UnitList};
 
@@ -50,20 +50,30 @@ impl Queue {
     }
 }
 
-/// A page's number plus one, or 0.
-struct Ghost(Vec<u32>);
+/// Which pages were evicted from the small queue lately.
+pub trait Ghost: Send {
+    /// This one was.
+    fn remember(&mut self, page: PageNumber);
 
-impl Ghost {
+    /// Whether it remembered the page, which it does no longer.
+    fn forget(&mut self, page: PageNumber) -> bool;
+}
+
+/// See the module's description. A place is a page's number plus one, or 0.
+pub struct DirectMapped(Vec<u32>);
+
+impl DirectMapped {
     fn place(&mut self, page: PageNumber) -> &mut u32 {
         let places = self.0.len() as u32;
         &mut self.0[(page.0 % places) as usize]
     }
+}
 
+impl Ghost for DirectMapped {
     fn remember(&mut self, page: PageNumber) {
         *self.place(page) = page.0 + 1;
     }
 
-    /// Whether it remembered the page.
     fn forget(&mut self, page: PageNumber) -> bool {
         let place = self.place(page);
         let remembered = *place == page.0 + 1;
@@ -75,16 +85,29 @@ impl Ghost {
 }
 
 /// See the module's description.
-pub struct S3Fifo {
+pub struct S3Fifo<G = DirectMapped> {
     small: Queue,
     main: Queue,
-    ghost: Ghost,
+    ghost: G,
+    passed_over_max: u32,
 }
 
 impl S3Fifo {
     /// A policy without units, for a pool of at most `frames` frames.
-    pub fn new(frames: u32) -> Self {
-        S3Fifo { small: Queue::EMPTY, main: Queue::EMPTY, ghost: Ghost(vec![0; frames.max(1) as usize]) }
+    pub fn new(frames: u32, passed_over_max: u32) -> Self {
+        S3Fifo::with_ghost(DirectMapped(vec![0; frames.max(1) as usize]), passed_over_max)
+    }
+}
+
+impl<G: Ghost> S3Fifo<G> {
+    /// A policy without units, with a ghost that remembers nothing yet.
+    pub fn with_ghost(ghost: G, passed_over_max: u32) -> Self {
+        S3Fifo { small: Queue::EMPTY, main: Queue::EMPTY, ghost, passed_over_max }
+    }
+
+    /// What was evicted lately.
+    pub fn ghost_mut(&mut self) -> &mut G {
+        &mut self.ghost
     }
 
     fn queue_of(&mut self, units: &dyn Units, unit: u32) -> &mut Queue {
@@ -95,22 +118,26 @@ impl S3Fifo {
         self.queue_of(units, unit).push(units, side, unit);
     }
 
-    /// From the small queue to the young end of the main one, its uses forgotten.
-    fn promote(&mut self, units: &mut dyn Units, unit: u32) {
+    /// Moves a unit of the small queue to the young end of the main one, its uses forgotten.
+    pub fn promote(&mut self, units: &mut dyn Units, unit: u32) {
         self.small.remove(units, unit);
         units.set_mark(unit, IS_MAIN);
         self.main.push(units, Side::Front, unit);
     }
 
-    /// The unit that is next in its turn.
-    fn next(&self) -> Option<u32> {
-        let length = self.small.length + self.main.length;
-        let is_small_due = self.small.length * SMALL_ONE_IN >= length;
-        if is_small_due { &self.small } else { &self.main }.list.end(Side::Back)
+    /// Whether the small queue has its share, rounded down as in libCacheSim.
+    fn is_small_due(&self) -> bool {
+        self.small.length >= (self.small.length + self.main.length) / SMALL_ONE_IN
+    }
+
+    /// The oldest unit of one queue, or of the other where that has none.
+    fn oldest(&self, of_small: bool) -> Option<u32> {
+        let [first, second] = if of_small { [&self.small, &self.main] } else { [&self.main, &self.small] };
+        first.list.end(Side::Back).or_else(|| second.list.end(Side::Back))
     }
 }
 
-impl Policy for S3Fifo {
+impl<G: Ghost> Policy for S3Fifo<G> {
     fn insert(&mut self, units: &mut dyn Units, unit: u32) {
         self.push(units, Side::Front, unit);
     }
@@ -140,8 +167,9 @@ impl Policy for S3Fifo {
     }
 
     fn take_coldest(&mut self, units: &mut dyn Units) -> Option<u32> {
-        let mut unit = self.next()?;
-        for _ in 0..PASSED_OVER_MAX {
+        let of_small = self.is_small_due();
+        let mut unit = self.oldest(of_small)?;
+        for _ in 0..self.passed_over_max {
             let mark = units.mark(unit);
             if mark & IS_MAIN == 0 && mark & USES_MAX > PROVING_USES {
                 self.promote(units, unit);
@@ -152,7 +180,7 @@ impl Policy for S3Fifo {
             } else {
                 break;
             }
-            unit = self.next()?;
+            unit = self.oldest(of_small)?;
         }
         self.remove(units, unit);
         units.set_mark(unit, units.mark(unit) & IS_MAIN);
@@ -195,8 +223,8 @@ mod tests {
         for unit in 0..18 {
             (0..2).for_each(|_| fake.used(unit, 10 * unit));
         }
-        // Two of twenty are a tenth, one of nineteen is not.
-        assert_eq!(fake.evict(), Some(18));
+        // One of nineteen is a tenth still, none of eighteen is not.
+        assert_eq!([fake.evict(), fake.evict()], [Some(18), Some(19)]);
         assert_eq!(fake.evict(), Some(0), "in the main queue, and not used since");
         // A use in the main queue is worth a round.
         fake.used(1, 10);

@@ -6,18 +6,21 @@
 //! wants, and with dozens of zpages a unit some are always wanted; evicting it though half are
 //! wanted would send pages to the device that come straight back.
 
-use super::{PASSED_OVER_MAX, Policy, Units};
+use super::{Policy, Units};
 use crate::page::PageNumber;
 use crate::zcache::pool::unit_list::{Side, UnitList};
 
 /// See the module's description.
 pub struct SecondChance {
     queue: UnitList,
+    passed_over_max: u32,
 }
 
 impl SecondChance {
     /// A policy without units.
-    pub const EMPTY: SecondChance = SecondChance { queue: UnitList::EMPTY };
+    pub fn new(passed_over_max: u32) -> Self {
+        SecondChance { queue: UnitList::EMPTY, passed_over_max }
+    }
 }
 
 impl Policy for SecondChance {
@@ -36,7 +39,7 @@ impl Policy for SecondChance {
     }
 
     fn take_coldest(&mut self, units: &mut dyn Units) -> Option<u32> {
-        for _ in 0..PASSED_OVER_MAX {
+        for _ in 0..self.passed_over_max {
             let unit = self.queue.end(Side::Back)?;
             self.queue.remove(units, unit);
             if units.take_referenced(unit) * 2 <= units.zpage_count(unit) {
@@ -61,8 +64,7 @@ impl Policy for SecondChance {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::zcache::policy::{PolicyKind, fake::Fake};
+    use crate::zcache::policy::{PASSED_OVER_MAX, PolicyKind, fake::Fake};
 
     /// Three units of four zpages, none of which is referenced any more.
     fn after_one_round() -> Fake {

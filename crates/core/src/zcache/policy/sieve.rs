@@ -10,7 +10,7 @@
 //! has just left RAM, where it was sifted already: with stores that were no visits, a program
 //! that writes to random pages read an eighth more from the device.
 
-use super::{PASSED_OVER_MAX, Policy, Units};
+use super::{Policy, Units};
 use crate::page::PageNumber;
 use crate::zcache::pool::unit_list::{NONE, Side, UnitList};
 
@@ -22,11 +22,14 @@ pub struct Sieve {
     queue: UnitList,
     /// The unit to be looked at next; [`NONE`] is the oldest.
     hand: u32,
+    passed_over_max: u32,
 }
 
 impl Sieve {
     /// A policy without units.
-    pub const EMPTY: Sieve = Sieve { queue: UnitList::EMPTY, hand: NONE };
+    pub fn new(passed_over_max: u32) -> Self {
+        Sieve { queue: UnitList::EMPTY, hand: NONE, passed_over_max }
+    }
 
     fn under_hand(&self) -> Option<u32> {
         if self.hand == NONE { self.queue.end(Side::Back) } else { Some(self.hand) }
@@ -57,7 +60,7 @@ impl Policy for Sieve {
 
     fn take_coldest(&mut self, units: &mut dyn Units) -> Option<u32> {
         let mut unit = self.under_hand()?;
-        for _ in 0..PASSED_OVER_MAX {
+        for _ in 0..self.passed_over_max {
             if units.mark(unit) != IS_VISITED {
                 break;
             }
@@ -93,8 +96,7 @@ impl Policy for Sieve {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::zcache::policy::{PolicyKind, fake::Fake};
+    use crate::zcache::policy::{PASSED_OVER_MAX, PolicyKind, fake::Fake};
 
     /// So many units, the hand at the oldest; no visit is left.
     fn after_one_round(units: u32) -> Fake {
