@@ -131,12 +131,12 @@ class Allocation:
     def __buffer__(self, flags: int, /) -> memoryview:
         """The memory as writable bytes."""
 
-def zpage_bytes(pages: bytes | bytearray | memoryview, codec: str, item_bytes: int) -> bytes:
-    """What pages compress to with a codec, in the form that the engine would choose for items of that size.
+def zpage_bytes(pages: bytes, item_bytes: int) -> dict[str, list[int]]:
+    """What whole pages come to when they are compressed as items of `item_bytes`: by the codec's name, the
+    length of each page's zpage in bytes, without its header.
 
-    16 bits a page, native, in bytes without a header. 0 is a page of one value of 8 bytes over and over, 4096
-    one that does not get smaller. Raises ConfigurationError for no whole number of pages of 4096 bytes, and
-    for a codec that does not exist.
+    0: the page is one value of 8 bytes over and over. 4096: it would not get smaller. Raises
+    ConfigurationError for a part of a page.
     """
 
 def probe() -> dict[str, object]:

@@ -9,7 +9,7 @@ import pytest
 
 from zpager import ConfigurationError
 from zpager.lab import scenario as lab
-from zpager.lab.contents import Contents, named
+from zpager.lab.drawn_pages import Contents, named
 from zpager.lab.costs import costs
 from zpager.lab.replay import Configuration, replay
 from zpager.lab.scenario import AtRandom, InOrder, InStretches, Memory, Scenario, Sleep, Thread

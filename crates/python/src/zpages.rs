@@ -1,40 +1,36 @@
-//! What pages compress to, for traces: the sizes without the pages.
+//! What pages come to when they are compressed, for the lab.
 
-use pyo3::buffer::PyBuffer;
+use std::collections::BTreeMap;
+
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
-use zpager_core::page::{PAGE_BYTES, Page, PageNumber};
-use zpager_core::zcache::codec::Compressor;
-use zpager_core::zcache::same_filled;
+use zpager_core::page::{PAGE_BYTES, Page};
+use zpager_core::zcache::codec::CodecKind;
+use zpager_core::zcache::codec::measure::Measure;
 
-use crate::engine::parse;
 use crate::errors::misconfigured;
 
-/// See the stub.
+/// The length of each page's zpage, by codec.
 #[pyfunction]
-pub fn zpage_bytes<'py>(
-    python: Python<'py>,
-    pages: PyBuffer<u8>,
-    codec: &str,
+pub fn zpage_bytes(
+    python: Python<'_>,
+    pages: &[u8],
     item_bytes: u8,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let contents = pages.to_vec(python)?;
-    let (pages, rest) = contents.as_chunks::<PAGE_BYTES>();
+) -> PyResult<BTreeMap<&'static str, Vec<u16>>> {
+    let (pages, rest) = pages.as_chunks::<PAGE_BYTES>();
     if !rest.is_empty() {
-        let message = format!("{} bytes are no whole number of pages of {PAGE_BYTES}", contents.len());
+        let message = format!("{} bytes beyond the last whole page; give whole pages", rest.len());
         return Err(misconfigured(python, message));
     }
-    let mut compressor = Compressor::new(parse(python, "codec", codec, "\"lz4\", \"zstd\"")?);
-    let sizes: Vec<u8> = python.detach(|| {
-        let size = |page: &[u8; PAGE_BYTES]| {
-            let page = Page(*page);
-            if same_filled::value_of(&page).is_some() {
-                return 0;
+    Ok(python.detach(|| {
+        let mut measure = Measure::default();
+        let mut page = Box::new(Page::ZERO);
+        let mut lengths = CodecKind::ALL.map(|kind| (kind.name(), Vec::with_capacity(pages.len())));
+        for contents in pages {
+            page.copy_from_slice(contents);
+            for ((_, of_codec), length) in lengths.iter_mut().zip(measure.zpage_bytes(&page, item_bytes)) {
+                of_codec.push(length);
             }
-            let header = compressor.compress(PageNumber(0), &page, item_bytes, &mut [0; PAGE_BYTES]);
-            header.map_or(PAGE_BYTES as u16, |header| header.length)
-        };
-        pages.iter().map(size).flat_map(u16::to_ne_bytes).collect()
-    });
-    Ok(PyBytes::new(python, &sizes))
+        }
+        lengths.into_iter().collect()
+    }))
 }

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpager.errors import ConfigurationError
-from zpager.lab.contents import CODECS, Contents, named
+from zpager.lab.drawn_pages import CODECS, Contents, named
 from zpager.lab.trace import ThreadTrace, Trace
 from zpager.options import size_argument
 from zpager.sizes import Size
@@ -52,7 +52,7 @@ _DIRECTORY = Path(__file__).with_name("scenarios")
 @dataclass(frozen=True, eq=False)
 class Memory:
     """Memory of a size that threads share, with pages that compress as those of `contents` do: a name of
-    `contents.named`, or `Contents` of your own."""
+    `drawn_pages.named`, or `Contents` of your own."""
 
     name: str
     size: Size

@@ -144,6 +144,8 @@ class Writer:
             + [pa.field(_ZPAGE_BYTES + codec, pa.uint16()) for codec in self._codecs]
         )
         self._schema = schema
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
         self._writer = pq.ParquetWriter(
             self._being_written,
             schema,
@@ -170,11 +172,21 @@ class Writer:
                 columns.append(pa.nulls(len(page), pa.uint16()))
             else:
                 columns.append(pa.array(sizes, mask=sizes == UNKNOWN_BYTES))
-        table = pa.Table.from_arrays(columns, schema=self._schema)
-        self._writer.write_table(table, row_group_size=_ROWS_AT_ONCE)
+        self._waiting.append(pa.Table.from_arrays(columns, schema=self._schema))
+        self._waiting_rows += len(page)
+        if self._waiting_rows >= _ROWS_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Small batches would make row groups that are mostly headers."""
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=_ROWS_AT_ONCE)
+        self._waiting.clear()
+        self._waiting_rows = 0
 
     def close(self, threads: Sequence[str], source: str, lacks: Sequence[str]) -> None:
         """Write the end: the names of the threads, and what `Trace` says of `source` and `lacks`."""
+        self._flush()
         about = {
             "schema_version": SCHEMA_VERSION,
             "source": source,

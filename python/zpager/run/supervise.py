@@ -52,9 +52,11 @@ def run(
     *,
     every_seconds: float = 0,
     on_tick: Callable[[], None] = lambda: None,
+    on_start: Callable[[int], None] = lambda process: None,
 ) -> Ended:
     """Run a program to its end. Signals that are sent to us are sent on to it; those that the terminal sends
-    reach it anyway. `on_tick` is called every so many seconds, if these are not 0.
+    reach it anyway. `on_start` is told its process, `on_tick` called every so many seconds, if these are not
+    0.
 
     Raises CannotStart where the system does not start it.
     """
@@ -69,6 +71,7 @@ def run(
         except OSError as error:
             code = 127 if isinstance(error, FileNotFoundError) else 126
             raise CannotStart(code, f"{path}: {error.strerror}") from None
+        on_start(process)
         return _wait(process, began, watched, every_seconds, on_tick)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

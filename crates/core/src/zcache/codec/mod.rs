@@ -5,6 +5,7 @@
 
 mod form;
 mod lz4;
+pub mod measure;
 mod numbers;
 pub mod recorded;
 mod shuffle;
@@ -60,6 +61,17 @@ impl FromStr for CodecKind {
 }
 
 impl CodecKind {
+    /// All that a program can have.
+    pub const ALL: [CodecKind; 2] = [CodecKind::Lz4, CodecKind::Zstd];
+
+    /// The name that it is known by.
+    pub fn name(self) -> &'static str {
+        match self {
+            CodecKind::Lz4 => "lz4",
+            CodecKind::Zstd => "zstd",
+        }
+    }
+
     fn codec(self) -> Box<dyn Codec> {
         match self {
             CodecKind::Lz4 => Box::new(lz4::Lz4::new()),

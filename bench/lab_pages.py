@@ -1,4 +1,4 @@
-"""Measures what the lab's named contents compress to: `python -m bench.lab_contents`.
+"""Measures what the lab's named contents compress to: `python -m bench.lab_pages`.
 
 256 pages of each, evenly picked from the benchmark's prototypes in the order of their sizes, so that they
 are as large as the whole is; the sizes under both codecs are those of one page.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-import zpager.lab.contents as lab
+import zpager.lab.drawn_pages as lab
 from bench.eviction.contents import CONTENTS, item_bytes, make_prototypes
 
 _SEED = 2012
