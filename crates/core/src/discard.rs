@@ -153,6 +153,7 @@ impl Discard {
         }
         core.budget.give_back(Use::SwapCache, self.release.len() as u32);
         core.frontswap.invalidate_area(self.next, self.chunk);
+        core.rfc.forget(self.next, self.chunk);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::budget::{Budget, Use};
 use crate::eviction::EvictionKind;
 use crate::eviction::border::Border;
+use crate::eviction::rfc::{Defect, Rfc};
 use crate::fault::readahead::Readahead;
 use crate::frontswap::{Frontswap, denial::Denial};
 use crate::ledger::share::Share;
@@ -93,12 +94,14 @@ impl Config {
 
     /// Staging slots.
     pub fn staging_slots(&self) -> u32 {
-        self.staging_slots_with(self.ram_frames)
+        // Any number of pages may be stuck there.
+        let is_leaking = self.eviction.defects().has(Defect::LeakedReference);
+        if is_leaking { self.ram_frames } else { self.staging_slots_with(self.ram_frames) }
     }
 
     /// Staging slots that are used with so much RAM: a sixteenth of it is enough to notice that a page is
     /// still in use, and one unit of the pool must fit besides.
-    fn staging_slots_with(&self, ram_frames: u32) -> u32 {
+    pub(crate) fn staging_slots_with(&self, ram_frames: u32) -> u32 {
         (ram_frames / 16).clamp(2 * self.batch_pages, 4096) + ZPAGES_PER_UNIT_MAX as u32
     }
 }
@@ -150,6 +153,8 @@ pub struct Core {
     pub pool_evictions: u64,
     /// Where the pool's limit is, if it finds its own place.
     pub border: Border,
+    /// What is wrong with eviction, in the lab.
+    pub rfc: Rfc,
     /// Eviction has begun and has not made its room yet.
     pub is_evicting: bool,
     /// Everything is to come to rest: kswapd begins nothing.
@@ -194,6 +199,7 @@ impl Core {
             evictions: 0,
             pool_evictions: 0,
             border: Border::new(config.ram_frames),
+            rfc: Rfc::new(config.eviction.defects(), config.window_pages),
             is_evicting: false,
             is_resting: false,
             commits: 0,
@@ -204,6 +210,7 @@ impl Core {
             window_high: 0,
             config,
         };
+        core.swap_cache.set_limit(config.staging_slots_with(config.ram_frames));
         assert!(core.budget.take(Use::Buffers, config.buffer_frames), "buffers fit into RAM");
         core.charge_metadata();
         core
@@ -455,10 +462,9 @@ impl Core {
                     resident += 1;
                     assert_eq!(self.lists.page(entry.frame), page, "node of {page:?}");
                 }
-                assert!(
-                    !(entry.state == State::Zcache && self.frontswap.denial.is_denied(page)),
-                    "{page:?} is in zcache although it was denied"
-                );
+                let is_denied = entry.state == State::Zcache && self.frontswap.denial.is_denied(page);
+                let may_be_denied = self.rfc.defects().has(Defect::StaleDenial);
+                assert!(!is_denied || may_be_denied, "{page:?} is in zcache although it was denied");
             }
         }
         assert_eq!(resident, self.lists.used(), "resident pages and nodes");

@@ -16,6 +16,11 @@ impl Histogram {
         self.counts[bucket.min(BUCKETS - 1)] += 1;
     }
 
+    /// Durations that were counted.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
     /// Each bucket's upper bound (excluded), and its count.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
         self.counts.iter().enumerate().map(|(bucket, count)| (1 << bucket, *count))

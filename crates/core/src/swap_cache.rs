@@ -44,6 +44,8 @@ struct Place {
     /// When unuse put the page here, in microseconds, wrapping; 0 where it came otherwise.
     unused_us: u32,
     holds: Holds,
+    /// It waits, or would, in the queue of what unuse has taken out.
+    is_queued: bool,
 }
 
 /// New pages come in at the head, and batches take from the tail.
@@ -71,8 +73,14 @@ pub struct SwapCache {
 impl SwapCache {
     /// A swap cache of so many staging slots. Nothing allocates after this.
     pub fn new(slots: u32) -> Self {
-        let nothing =
-            Place { page: PageNumber(0), previous: NIL, next: NIL, unused_us: 0, holds: Holds::Nothing };
+        let nothing = Place {
+            page: PageNumber(0),
+            previous: NIL,
+            next: NIL,
+            unused_us: 0,
+            holds: Holds::Nothing,
+            is_queued: false,
+        };
         SwapCache {
             places: vec![nothing; slots as usize],
             chains: [Chain { head: NIL, tail: NIL, length: 0 }; 2],
@@ -129,7 +137,7 @@ impl SwapCache {
         self.cursor = (self.cursor + 1) % self.slots();
         self.free -= 1;
         self.places[slot.index()] =
-            Place { page, previous: NIL, next: NIL, unused_us: 0, holds: Holds::Emptying };
+            Place { page, previous: NIL, next: NIL, unused_us: 0, holds: Holds::Emptying, is_queued: false };
         Some(slot)
     }
 
@@ -140,6 +148,12 @@ impl SwapCache {
 
     /// Unuse has put a page into its slot at this time: it joins the queue.
     pub fn insert_unused(&mut self, slot: StagingSlot, now_us: u64) {
+        self.places[slot.index()].is_queued = true;
+        self.insert_unused_newest(slot, now_us);
+    }
+
+    /// The same, but the page is the youngest of all: a defect of the RFC's code.
+    pub fn insert_unused_newest(&mut self, slot: StagingSlot, now_us: u64) {
         self.places[slot.index()].unused_us = (now_us as u32).max(1);
         self.link(slot);
     }
@@ -160,7 +174,7 @@ impl SwapCache {
     pub fn put_back(&mut self, slot: StagingSlot) {
         let place = self.place(slot, Holds::Read { readers: 1, is_orphan: false });
         place.holds = Holds::Emptying;
-        place.unused_us = 0;
+        (place.unused_us, place.is_queued) = (0, false);
         self.link(slot);
     }
 
@@ -285,7 +299,7 @@ impl SwapCache {
 
 impl Place {
     fn chain(&self) -> usize {
-        if self.unused_us == 0 { BY_AGE } else { UNUSED }
+        if self.is_queued { UNUSED } else { BY_AGE }
     }
 }
 

@@ -35,6 +35,10 @@ pub struct Sample {
     pub stored_pages: u32,
     /// Slots of the device in use.
     pub slots_used: u32,
+    /// Pages that a leaked reference keeps from ever leaving RAM.
+    pub leaked_pages: u32,
+    /// Frames that eviction has made free.
+    pub freed_frames: u64,
     /// What had happened.
     pub counters: Counters,
     /// What each thread had waited for pages, and how many accesses it had made.
@@ -64,6 +68,8 @@ impl Sample {
             pool_limit_frames: zcache.pool.arena().limit(),
             stored_pages: zcache.pool.zpage_count() + zcache.same_filled.page_count(),
             slots_used: core.swap_map.used(),
+            leaked_pages: core.rfc.leaked_pages(),
+            freed_frames: core.counters.eviction_us.count(),
             counters: core.counters,
             threads,
         }

@@ -1,11 +1,12 @@
 //! Eviction: how a full zcache makes room. [`unuse`] is the RFC's mechanism, [`writeback`] the
 //! kernel's of today, and [`intact`] the alternative that the RFC names; without any, a full pool
 //! refuses, and whatever comes next goes to the slow device. [`repack`] gets slots back from what
-//! [`intact`] has written.
+//! [`intact`] has written. [`rfc`] is the patch of 2012, defects and all, for the lab.
 
 pub mod border;
 mod intact;
 pub(crate) mod repack;
+pub mod rfc;
 mod unuse;
 mod writeback;
 
@@ -27,6 +28,18 @@ pub enum EvictionKind {
     Writeback,
     /// Write the coldest frames as they are.
     Intact,
+    /// Unuse as the RFC's code had it: for the lab, and without a name.
+    Rfc(rfc::Defects),
+}
+
+impl EvictionKind {
+    /// What is wrong with it.
+    pub fn defects(self) -> rfc::Defects {
+        match self {
+            EvictionKind::Rfc(defects) => defects,
+            _ => rfc::Defects::default(),
+        }
+    }
 }
 
 impl FromStr for EvictionKind {
@@ -69,7 +82,8 @@ pub fn has_room(core: &Core) -> bool {
 /// Whether a full pool is about to have room, so that a page that was refused should wait for it
 /// rather than go to the slow device: the page that was used last must not be the first to go there.
 pub fn makes_room(core: &Core) -> bool {
-    core.config.eviction != EvictionKind::None && core.swap_map.has_room()
+    let is_evicting = core.config.eviction != EvictionKind::None && core.rfc.defects().is_empty();
+    is_evicting && core.swap_map.has_room()
 }
 
 /// Whether the coldest unit should go now. When nothing else is left to go and a fault waits for a
@@ -85,7 +99,11 @@ pub fn is_due(core: &mut Core) -> bool {
     let is_keeping_up = core.swap_cache.unused() < core.config.batch_pages;
     // Without a slot for them its pages could only come back.
     let has_slots = core.swap_map.has_room();
-    core.config.eviction != EvictionKind::None && core.is_evicting && is_keeping_up && has_slots
+    let is_wanted = match core.rfc.defects().has(rfc::Defect::TargetSign) {
+        true => rfc::is_due(core),
+        false => core.config.eviction != EvictionKind::None && core.is_evicting,
+    };
+    is_wanted && is_keeping_up && has_slots
 }
 
 /// What came of planning.
@@ -131,6 +149,7 @@ impl Evict {
             EvictionKind::None | EvictionKind::Unuse => {
                 (Running::Unuse, self.unuse.plan(core, workspace, now_us))
             }
+            EvictionKind::Rfc(_) => (Running::Unuse, self.unuse.plan_by_rfc(core, workspace, now_us)),
             EvictionKind::Writeback => {
                 (Running::Writeback, self.writeback.plan(core, workspace, most, now_us))
             }

@@ -6,6 +6,7 @@
 //! they are, so a handle that still stands in a page's entry at the commit is still the zpage
 //! that was decompressed. A page that was touched in between stays, and its unit with it.
 
+use super::rfc;
 use crate::budget::Use;
 use crate::engine::Core;
 use crate::loss::Loss;
@@ -69,6 +70,15 @@ impl Unuse {
         unit.is_some()
     }
 
+    /// The same, if the RFC's code lets it.
+    pub fn plan_by_rfc(&mut self, core: &mut Core, workspace: &mut Workspace, now_us: u64) -> bool {
+        let unit = rfc::take_unit(core);
+        if let Some(unit) = unit {
+            self.plan_unit(core, workspace, unit, now_us);
+        }
+        unit.is_some()
+    }
+
     /// Copies the zpages of an isolated unit.
     pub fn plan_unit(&mut self, core: &mut Core, workspace: &mut Workspace, unit: Unit, now_us: u64) {
         self.unit = Some(unit);
@@ -83,11 +93,11 @@ impl Unuse {
             if !super::is_to_be_moved(core, page) {
                 continue;
             }
-            if !core.budget.take(Use::SwapCache, 1) {
-                break;
+            if core.rfc.denies_ahead() {
+                core.frontswap.denial.deny(page);
             }
-            let Some(staging) = core.swap_cache.take_slot(page) else {
-                core.budget.give_back(Use::SwapCache, 1);
+            let Some(staging) = take_frame(core, page) else {
+                core.rfc.stale_denials += u64::from(core.rfc.denies_ahead());
                 break;
             };
             let header = core.frontswap.zcache.pool.load(handle, &mut workspace.bytes[at..]);
@@ -132,11 +142,15 @@ impl Unuse {
             let is_still_here =
                 !entry.busy && entry.state == State::Zcache && entry.backing == Backing::Zpage(item.handle);
             if !is_still_here || item.result == Result::NoMemory {
+                if core.rfc.denies_ahead() {
+                    core.frontswap.denial.clear(item.page);
+                }
                 self.release.push(item.staging);
                 continue;
             }
             if item.result == Result::Corrupt {
                 self.release.push(item.staging);
+                core.frontswap.denial.clear(item.page);
                 core.lose(item.page, Loss::CorruptZpage);
                 continue;
             }
@@ -145,7 +159,7 @@ impl Unuse {
             let frame = item.staging.0;
             let entry = Entry { state: State::SwapCache, busy: false, backing: Backing::None, frame };
             core.pages.set(item.page, entry);
-            core.swap_cache.insert_unused(item.staging, self.decided_us);
+            rfc::insert(core, item.page, item.staging, self.decided_us);
             core.counters.zswpwb += 1;
         }
         let freed = core.frontswap.zcache.pool.end_isolation(unit, &mut core.budget);
@@ -154,4 +168,16 @@ impl Unuse {
         core.counters.evicted_units += u64::from(freed > 0);
         !self.release.is_empty()
     }
+}
+
+/// A frame and a staging slot for a page.
+fn take_frame(core: &mut Core, page: PageNumber) -> Option<StagingSlot> {
+    if !core.budget.take(Use::SwapCache, 1) {
+        return None;
+    }
+    let staging = core.swap_cache.take_slot(page);
+    if staging.is_none() {
+        core.budget.give_back(Use::SwapCache, 1);
+    }
+    staging
 }

@@ -88,8 +88,15 @@ impl SwapOut {
         self.writes.clear();
         self.release.clear();
         self.kept = 0;
-        while self.items.len() < core.batch_pages() {
+        for _ in 0..core.swap_cache.length() {
+            if self.items.len() == core.batch_pages() {
+                break;
+            }
             let Some((staging, page)) = core.swap_cache.take_coldest() else { break };
+            if core.rfc.is_leaked(page) {
+                core.swap_cache.put_back(staging);
+                continue;
+            }
             self.items.push(Item {
                 staging,
                 page,
