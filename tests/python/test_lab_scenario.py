@@ -9,8 +9,8 @@ import pytest
 
 from zpager import ConfigurationError
 from zpager.lab import scenario as lab
-from zpager.lab.drawn_pages import Contents, named
 from zpager.lab.costs import costs
+from zpager.lab.drawn_pages import Contents, named
 from zpager.lab.replay import Configuration, replay
 from zpager.lab.scenario import AtRandom, InOrder, InStretches, Memory, Scenario, Sleep, Thread
 from zpager.lab.trace import Trace

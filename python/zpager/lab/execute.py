@@ -1,5 +1,5 @@
-"""Carries out a sweep: one configuration after another, on all cores, or on a Dask cluster; the results are the
-same."""
+"""Carries out a sweep: one configuration after another, on all cores, or on a Dask cluster; the results are
+the same."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def tasks(
 
 
 def sample_every_ns(its_trace: Trace, costs: Costs) -> int:
-    """So that there are samples enough of the fastest replay that can be: one without any wait, sleep left out."""
+    """So that there are samples enough of the fastest replay that can be, without any wait or sleep."""
     awake_ns = max(
         (
             int(np.minimum(thread.think_ns, _AWAKE_NS_MOST).sum(dtype=np.uint64))
@@ -119,6 +119,8 @@ def run(
     Raises OSError where results cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    if not wanted:
+        return
     if processes == 1 or len(wanted) == 1:
         for task in wanted:
             outcome = carry_out(task, traces[task.trace])
@@ -142,7 +144,8 @@ def run_on_dask(
     address: str,
     on_done: Callable[[Outcome], None],
 ) -> None:
-    """Carry out tasks on the workers of a Dask cluster, which get the traces from here; results are written here.
+    """Carry out tasks on the workers of a Dask cluster, which get the traces from here, where the results are
+    written.
 
     Raises ConfigurationError where `distributed` is not installed or the cluster is not to be reached.
     """
@@ -164,7 +167,7 @@ def run_on_dask(
             client.submit(carry_out, task, scattered[task.trace], key=f"zpager-lab-{task.key}")
             for task in wanted
         ]
-        _collect(distributed.as_completed(futures), futures, directory, on_done)
+        _collect(distributed.as_completed(futures, loop=client.loop), futures, directory, on_done)
 
 
 def _collect(

@@ -1,8 +1,8 @@
-"""Results of a sweep: a directory with a Parquet file for each configuration, one row each, which together are one
-table (`docs/lab.md` has its columns).
+"""Results of a sweep: a directory with a Parquet file for each configuration, one row each, which together
+are one table (`docs/lab.md` has its columns).
 
-A file's name is the key of all that its row follows from, and it appears when it is whole: what a sweep lacks is
-what has no file, whatever ended it.
+A file's name is the key of all that its row follows from, and it appears when it is whole: what a sweep
+lacks is what has no file, whatever ended it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,60 @@ from zpager.lab.trace import Trace
 
 SCHEMA_VERSION: Final = 1
 SUFFIX: Final = ".parquet"
-_METADATA = b"zpager.lab"
-_OF_THREADS = ("lost_ns", "accesses")
-_BUCKETS = pa.list_(pa.struct([("below", pa.uint64()), ("count", pa.uint64())]))
+_METADATA: Final = b"zpager.lab"
+_OF_THREADS: Final = ("lost_ns", "accesses")
+_COUNT: Final = pa.uint64()
+_COUNTS: Final = pa.map_(pa.string(), _COUNT)
+_BUCKETS: Final = pa.list_(pa.struct([("below", _COUNT), ("count", _COUNT)]))
+_THREAD: Final = pa.struct(
+    [
+        ("name", pa.string()),
+        ("accesses", _COUNT),
+        ("faults", _COUNT),
+        ("found", _COUNTS),
+        ("end_ns", _COUNT),
+        ("lost_ns", _COUNT),
+        ("latency", _BUCKETS),
+    ]
+)
+SCHEMA: Final = pa.schema(
+    [
+        ("key", pa.string()),
+        ("trace", pa.string()),
+        ("page_count", _COUNT),
+        ("costs", pa.string()),
+        ("ram_bytes", _COUNT),
+        ("swap_bytes", _COUNT),
+        ("codec", pa.string()),
+        ("pool", pa.string()),
+        ("policy", pa.string()),
+        ("pool_limit_bytes", _COUNT),
+        ("reserve_bytes", _COUNT),
+        ("eviction", pa.string()),
+        ("defects", pa.list_(pa.string())),
+        ("readahead_pages", _COUNT),
+        ("buffers_bytes", _COUNT),
+        ("default_ratio", pa.float64()),
+        ("impossible", pa.string()),
+        ("optimal_ram_pages", _COUNT),
+        ("optimal_misses", _COUNT),
+        ("optimal_compressed_pages", _COUNT),
+        ("optimal_compressed_misses", _COUNT),
+        # Null from here on where there is no result.
+        ("end_ns", _COUNT),
+        ("lost_ns", _COUNT),
+        ("misses_swap_cache", _COUNT),
+        ("misses_zcache", _COUNT),
+        ("misses_device", _COUNT),
+        ("counters", _COUNTS),
+        ("threads", pa.list_(_THREAD)),
+        ("histograms", pa.map_(pa.string(), _BUCKETS)),
+        ("samples", pa.map_(pa.string(), pa.list_(_COUNT))),
+        ("thread_samples", pa.map_(pa.string(), pa.list_(pa.list_(_COUNT)))),
+    ],
+    metadata={_METADATA: json.dumps({"schema_version": SCHEMA_VERSION})},
+)
+"""The columns; `docs/lab.md` explains them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +95,8 @@ class Bounds:
     compressed_pages: int
     """pages that RAM would hold if it held nothing but zpages, packed without waste,"""
     compressed_misses: int
-    """and misses of whoever keeps so many: no pager with this RAM and codec reads from a device less often, but
-    for what it reads ahead."""
+    """and misses of whoever keeps so many: no pager with this RAM and codec reads from a device less often,
+    but for what it reads ahead."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -133,12 +184,18 @@ def read(directory: str | os.PathLike[str]) -> list[Outcome]:
     if not files:
         raise ConfigurationError(f"{path} holds no results; `zpager lab run TRACE -o {path}` makes some")
     outcomes = [_read_file(file) for file in files]
-    return sorted(outcomes, key=lambda outcome: (outcome.trace, outcome.costs, _as_json(outcome.configuration)))
+    return sorted(outcomes, key=_order)
 
 
 def read_keys(directory: str | os.PathLike[str], keys: Iterable[str]) -> list[Outcome]:
     """The outcomes of these keys, in that order."""
     return [_read_file(path_of(directory, its_key)) for its_key in keys]
+
+
+def _order(outcome: Outcome) -> tuple[object, ...]:
+    values = asdict(outcome.configuration) | {"defects": sorted(outcome.configuration.defects)}
+    # What is left to the engine comes first.
+    return outcome.trace, outcome.costs, *((value is not None, value or 0) for value in values.values())
 
 
 def _as_json(configuration: Configuration) -> str:
@@ -177,64 +234,23 @@ def _table(outcome: Outcome) -> pa.Table:
             **{f"misses_{tier}": count for tier, count in result.misses().items()},
             "counters": dict(result.counters),
             "threads": [
-                {
-                    **{name: value for name, value in vars(thread).items() if name != "latency"},
-                    "found": dict(thread.found),
-                    "latency": _buckets(thread.latency),
-                }
+                vars(thread) | {"found": dict(thread.found), "latency": _buckets(thread.latency)}
                 for thread in result.threads
             ],
             "histograms": {name: _buckets(buckets) for name, buckets in result.histograms.items()},
-            "samples": {name: column.tolist() for name, column in result.samples.items()},
+            "samples": _columns(result, of_threads=False),
+            "thread_samples": _columns(result, of_threads=True),
         }
-    schema = _schema(row)
-    return pa.Table.from_pylist([row], schema=schema)
+    assert row.keys() <= set(SCHEMA.names), row.keys() - set(SCHEMA.names)
+    return pa.Table.from_pylist([row], schema=SCHEMA)
 
 
-def _schema(row: Mapping[str, Any]) -> pa.Schema:
-    """The columns; counters, tiers and samples are as many as the engine has."""
-    unsigned, text = pa.uint64(), pa.string()
-    fields = {
-        "key": text,
-        "trace": text,
-        "page_count": unsigned,
-        "costs": text,
-        "ram_bytes": unsigned,
-        "swap_bytes": unsigned,
-        "codec": text,
-        "pool": text,
-        "policy": text,
-        "pool_limit_bytes": unsigned,
-        "reserve_bytes": unsigned,
-        "eviction": text,
-        "defects": pa.list_(text),
-        "readahead_pages": unsigned,
-        "buffers_bytes": unsigned,
-        "default_ratio": pa.float64(),
-        "impossible": text,
-        "optimal_ram_pages": unsigned,
-        "optimal_misses": unsigned,
-        "optimal_compressed_pages": unsigned,
-        "optimal_compressed_misses": unsigned,
+def _columns(result: Result, *, of_threads: bool) -> dict[str, list[Any]]:
+    return {
+        name: column.tolist()
+        for name, column in result.samples.items()
+        if (name in _OF_THREADS) == of_threads
     }
-    if "threads" in row:
-        numbers = {name: unsigned for name in ("accesses", "faults", "end_ns", "lost_ns")}
-        found = pa.struct([(name, unsigned) for name in row["threads"][0]["found"]] if row["threads"] else [])
-        thread = {"name": text, **numbers, "found": found, "latency": _BUCKETS}
-        column, columns = pa.list_(unsigned), pa.list_(pa.list_(unsigned))
-        fields |= {
-            **{name: unsigned for name in row if name in ("end_ns", "lost_ns") or name.startswith("misses_")},
-            "counters": pa.struct([(name, unsigned) for name in row["counters"]]),
-            "threads": pa.list_(pa.struct(list(thread.items()))),
-            "histograms": pa.struct([(name, _BUCKETS) for name in row["histograms"]]),
-            "samples": pa.struct(
-                [(name, columns if name in _OF_THREADS else column) for name in row["samples"]]
-            ),
-        }
-    if missing := row.keys() ^ fields.keys():
-        raise AssertionError(f"no columns for {sorted(missing)}")
-    about = json.dumps({"schema_version": SCHEMA_VERSION})
-    return pa.schema(list(fields.items()), metadata={_METADATA: about})
 
 
 def _buckets(buckets: Iterable[tuple[int, int]]) -> list[dict[str, int]]:
@@ -255,7 +271,7 @@ def _read_file(path: Path) -> Outcome:
         raise ConfigurationError(
             f"{path} is of version {about['schema_version']}, and this zpager reads version {SCHEMA_VERSION}"
         )
-    row = table.to_pylist()[0]
+    row = table.to_pylist(maps_as_pydicts="strict")[0]
     configuration = {name: row[name] for name in Configuration.__dataclass_fields__}
     return Outcome(
         key=row["key"],
@@ -264,16 +280,17 @@ def _read_file(path: Path) -> Outcome:
         configuration=Configuration(**{**configuration, "defects": frozenset(row["defects"])}),
         costs=row["costs"],
         bounds=Bounds(**{name: row[f"optimal_{name}"] for name in Bounds.__dataclass_fields__}),
-        result=_result(row) if row.get("threads") is not None else None,
+        result=_result(row) if row["threads"] is not None else None,
         impossible=row["impossible"],
     )
 
 
 def _result(row: Mapping[str, Any]) -> Result:
-    samples = row["samples"] or {}
+    samples = row["samples"] | row["thread_samples"]
     return Result(
         threads=tuple(
-            ThreadResult(**{**thread, "latency": _from_buckets(thread["latency"])}) for thread in row["threads"]
+            ThreadResult(**{**thread, "latency": _from_buckets(thread["latency"])})
+            for thread in row["threads"]
         ),
         counters=row["counters"],
         histograms={name: _from_buckets(buckets) for name, buckets in row["histograms"].items()},

@@ -48,8 +48,8 @@ class Sweep:
         return replace(self, **{name: tuple(values) for name, values in changes.items() if values})
 
     def configurations(self, page_count: int, default_ratio: float) -> list[Configuration]:
-        """All of them for a trace of so many pages, each once, in order; what a trace lacks compresses as well as
-        `default_ratio`.
+        """All of them for a trace of so many pages, each once, in order; unknown pages compress as
+        well as `default_ratio`.
 
         Raises ConfigurationError for a value that cannot be, and for a million and more.
         """

@@ -69,6 +69,7 @@ impl CodecKind {
         match self {
             CodecKind::Lz4 => "lz4",
             CodecKind::Zstd => "zstd",
+            CodecKind::Recorded => "recorded",
         }
     }
 
