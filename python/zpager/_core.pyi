@@ -9,7 +9,17 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Allocation", "Engine", "Replayed", "ReplayedThread", "misses", "probe", "replay", "zpage_bytes"]
+__all__ = [
+    "Allocation",
+    "Engine",
+    "Replayed",
+    "ReplayedThread",
+    "Units",
+    "misses",
+    "probe",
+    "replay",
+    "zpage_bytes",
+]
 
 @final
 class Engine:
@@ -131,14 +141,6 @@ class Allocation:
     def __buffer__(self, flags: int, /) -> memoryview:
         """The memory as writable bytes."""
 
-def zpage_bytes(pages: bytes, item_bytes: int) -> dict[str, list[int]]:
-    """What whole pages come to when they are compressed as items of `item_bytes`: by the codec's name, the
-    length of each page's zpage in bytes, without its header.
-
-    0: the page is one value of 8 bytes over and over. 4096: it would not get smaller. Raises
-    ConfigurationError for a part of a page.
-    """
-
 def probe() -> dict[str, object]:
     """What the kernel allows this process, found by trying.
 
@@ -178,6 +180,10 @@ class Replayed:
     def end_ns(self) -> int:
         """When the last thread was done."""
 
+    @property
+    def gave_up_ns(self) -> int | None:
+        """When a thread gave up, with `defects`; None if none did."""
+
 @final
 class ReplayedThread:
     """What came of a thread of a replay: the fields of `zpager.lab.replay.ThreadResult`."""
@@ -206,6 +212,19 @@ class ReplayedThread:
     def latency(self) -> list[tuple[int, int]]:
         """Its faults by how long they took: pairs of an upper bound in nanoseconds and a count."""
 
+@final
+class Units:
+    """Units of the pool, as `zpager.lab.policy.Units` describes them."""
+
+    def frame_count(self, unit: int) -> int:
+        """Frames that are freed with the unit."""
+
+    def zpage_count(self, unit: int) -> int:
+        """Zpages in the unit."""
+
+    def take_referenced(self, unit: int) -> int:
+        """How many of its zpages were stored or used since the last such call."""
+
 def replay(
     threads: Sequence[NDArray[np.uint64]],
     zpage_bytes: NDArray[np.uint16],
@@ -214,10 +233,11 @@ def replay(
     swap_bytes: int,
     buffers_bytes: int,
     pool: str,
-    policy: str,
+    policy: object,
     pool_limit_bytes: int | None,
     reserve_bytes: int | None,
     eviction: str,
+    defects: Sequence[str],
     readahead_pages: int,
     costs: Mapping[str, int],
     sample_every_ns: int,
@@ -228,7 +248,9 @@ def replay(
     page's number (31 bits), and whether it is a write (lowest bit). `zpage_bytes` has for each page what it
     compresses to; 0 is a page of zeros, 4096 one that does not get smaller. `costs` has those of
     `zpager.lab.costs.Costs`, and `compress_ns` and `decompress_ns`. With `sample_every_ns` above 0 it is
-    looked so often what is where.
+    looked so often what is where. `policy` is a name as in `Engine`, or an object with the methods of
+    `zpager.lab.policy.UnitPolicy`, whose exceptions end the replay. `eviction` is as in `Engine`, or "rfc"
+    with `defects` by name.
 
     Raises ConfigurationError for arguments out of range, and where there is no room for a page.
     """
@@ -238,4 +260,12 @@ def misses(policy: str, accesses: NDArray[np.uint32], capacities_pages: Sequence
 
     `policy` is "lru", "fifo", "clock", "sieve", "s3-fifo", or "optimal". Raises ConfigurationError for any
     other name, and for a capacity of 0.
+    """
+
+def zpage_bytes(pages: bytes, item_bytes: int) -> dict[str, list[int]]:
+    """What whole pages come to when they are compressed as items of `item_bytes`: by the codec's name, the
+    length of each page's zpage in bytes, without its header.
+
+    0: the page is one value of 8 bytes over and over. 4096: it would not get smaller. Raises
+    ConfigurationError for a part of a page.
     """

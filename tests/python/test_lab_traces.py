@@ -102,20 +102,20 @@ def test_the_file_is_what_the_documentation_says(tmp_path: Path) -> None:
     ]
 
 
-def test_rows_of_threads_may_be_mixed_and_the_last_size_counts(tmp_path: Path) -> None:
-    with Writer(tmp_path / "t", ["zstd"]) as writer:
+def test_rows_of_threads_may_be_mixed_and_sizes_come_in_the_end(tmp_path: Path) -> None:
+    with Writer(tmp_path / "t") as writer:
         writer.add(
             np.array([0, 1, 0], np.uint16),
             np.array([0, 1, 0], np.uint32),
             np.array([False, True, True]),
             np.array([1, 2, 3], np.uint32),
-            {"zstd": np.array([100, 200, 300], np.uint16)},
         )
         writer.add(1, np.array([1], np.uint32), np.array([False]), np.array([4], np.uint32))
-        writer.close(["a", "b"], "", ())
+        writer.close(["a", "b"], "", (), {"zstd": np.array([300, 200], np.uint16)})
     trace = read(tmp_path / "t")
     assert [thread.think_ns.tolist() for thread in trace.threads] == [[1, 3], [2, 4]]
     assert trace.zpage_bytes["zstd"].tolist() == [300, 200]
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
 def test_a_file_that_is_not_finished_is_not_there(tmp_path: Path) -> None:

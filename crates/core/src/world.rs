@@ -41,6 +41,9 @@ pub trait Memory {
     /// The contents of a staging slot that is busy.
     fn staged(&self, slot: StagingSlot) -> &Page;
 
+    /// Hears of a page that is about to be stored, for whoever records what pages come to.
+    fn storing(&self, _page: PageNumber, _contents: &Page, _item_bytes: u8) {}
+
     /// Puts contents into an empty staging slot. `false`: the system had no memory.
     fn stage(&self, slot: StagingSlot, contents: &Page) -> bool;
 

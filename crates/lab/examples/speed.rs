@@ -34,6 +34,7 @@ fn main() {
     let costs = Costs {
         access_ns: 100,
         fault_ns: 1000,
+        wake_ns: 5000,
         map_ns: 500,
         unmap_call_ns: 2000,
         unmap_ns: 500,
@@ -56,7 +57,7 @@ fn main() {
         Step::new(rank.wrapping_mul(2_654_435_761) % PAGES, random.one_in(5), 0)
     });
     let threads = vec![steps.collect()];
-    let mut replay = Replay::new(config, costs, zpage_bytes, threads, 0).expect("it fits");
+    let mut replay = Replay::new(config, costs, zpage_bytes, threads, 0, None).expect("it fits");
     let began = Instant::now();
     replay.run().expect("there is room");
     let seconds = began.elapsed().as_secs_f64();

@@ -7,6 +7,8 @@ pub struct Costs {
     pub access_ns: u64,
     /// A fault: the trap, its way to who serves it, and back.
     pub fault_ns: u64,
+    /// Until a sleeping thread runs that is woken.
+    pub wake_ns: u64,
     /// Each page that is mapped.
     pub map_ns: u64,
     /// Each call that unmaps clean pages, for however many.

@@ -14,6 +14,7 @@ use zpager_core::swap_device::seal::Sealer;
 use zpager_core::task::{Next, Task, plan_or_commit};
 use zpager_core::world::World;
 use zpager_core::zcache::codec::{CodecKind, recorded};
+use zpager_core::zcache::policy::Policy;
 
 use crate::costs::Costs;
 use crate::device::LabDevice;
@@ -85,21 +86,23 @@ struct Actor<T> {
     task: T,
     next: Next,
     clock_ns: u64,
-    /// Commits that there were when it began to wait.
+    /// Commits that there were when it began to wait, or to sleep.
     waits_since: u64,
 }
 
 impl<T: Task> Actor<T> {
     fn new(task: T) -> Self {
-        Actor { task, next: Next::Done, clock_ns: 0, waits_since: 0 }
+        Actor { task, next: Next::Done, clock_ns: 0, waits_since: u64::MAX }
     }
 
     fn is_running(&self) -> bool {
         self.next != Next::Done
     }
 
-    fn can_go_on(&self, core: &Core) -> bool {
-        self.next != Next::Wait || core.commits != self.waits_since
+    /// When it has its turn. Who waits looks again by itself after a while, if nobody has committed anything.
+    fn due_ns(&self, core: &Core) -> u64 {
+        let waits = self.next == Next::Wait && core.commits == self.waits_since;
+        self.clock_ns + if waits { LOOK_AGAIN_NS } else { 0 }
     }
 }
 
@@ -151,13 +154,15 @@ pub enum Impossible {
 impl Replay {
     /// A pager without contents: `zpage_bytes` has the length of each page's zpage, 0 for pages of zeros.
     /// It is looked every `sample_every_ns` what is where, 0 is never; half as often whenever that has
-    /// come to [`SAMPLES_MAX`].
+    /// come to [`SAMPLES_MAX`]. `policy` takes
+    /// the place of the configuration's.
     pub fn new(
         config: Config,
         costs: Costs,
         zpage_bytes: Vec<u16>,
         threads: Vec<Vec<Step>>,
         sample_every_ns: u64,
+        policy: Option<Box<dyn Policy>>,
     ) -> Result<Self, Impossible> {
         let page_count = zpage_bytes.len() as u32;
         let outside = |step: &&Step| step.page().0 >= page_count;
@@ -167,6 +172,9 @@ impl Replay {
         let batch_pages = config.batch_pages as usize;
         let (frames, arena) = Frames::with_arena(config.ram_frames);
         let mut core = Core::new(config, arena);
+        if let Some(policy) = policy {
+            core.frontswap.zcache.pool.set_policy(policy);
+        }
         let first = core
             .allocate(page_count, 1, None)
             .map_err(|_| Impossible::BeyondCapacity(core.capacity_pages()))?;
@@ -203,6 +211,11 @@ impl Replay {
     /// What was seen on the way.
     pub fn samples(&self) -> &[Sample] {
         &self.samples
+    }
+
+    /// The state, to look at.
+    pub fn core(&self) -> &Core {
+        &self.core
     }
 
     /// Whether the tables of the core agree with one another: panics where they do not.
@@ -249,6 +262,11 @@ impl Replay {
         Ok(false)
     }
 
+    /// How far everybody has come.
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
     /// When the last thread was done.
     pub fn end_ns(&self) -> u64 {
         self.threads().map(|thread| thread.end_ns).max().unwrap_or(0)
@@ -256,35 +274,23 @@ impl Replay {
 
     /// Whose turn it is, `None` being kswapd's, and when somebody else is due.
     fn next_turn(&self) -> Option<(Option<usize>, u64)> {
-        if self.threads.iter().all(Thread::is_done) {
-            return None;
-        }
-        let kswapd = (self.kswapd.is_running() && self.kswapd.can_go_on(&self.core))
-            .then_some((self.kswapd.clock_ns, None));
-        let threads = self.threads.iter().enumerate();
-        let threads = threads.filter(|(_, thread)| !thread.is_done() && thread.actor.can_go_on(&self.core));
-        let threads = threads.map(|(index, thread)| (thread.actor.clock_ns, Some(index)));
+        let is_kswapd_due = self.kswapd.is_running();
+        let kswapd = is_kswapd_due.then(|| (self.kswapd.due_ns(&self.core), None));
+        let threads = self.threads.iter().enumerate().filter(|(_, thread)| !thread.is_done());
+        let threads = threads.map(|(index, thread)| (thread.actor.due_ns(&self.core), Some(index)));
         let (mut earliest, mut second_ns) = (None, u64::MAX);
-        for (clock_ns, who) in kswapd.into_iter().chain(threads) {
+        for (due_ns, who) in threads.chain(kswapd) {
             match earliest {
-                Some((earliest_ns, _)) if clock_ns >= earliest_ns => second_ns = second_ns.min(clock_ns),
+                Some((earliest_ns, _)) if due_ns >= earliest_ns => second_ns = second_ns.min(due_ns),
                 _ => {
                     second_ns = earliest.map_or(u64::MAX, |(earliest_ns, _)| earliest_ns);
-                    earliest = Some((clock_ns, who));
+                    earliest = Some((due_ns, who));
                 }
             }
         }
-        match earliest {
-            Some((_, who)) => Some((who, second_ns.saturating_add(AHEAD_NS))),
-            None => Some((Some(self.most_patient()), 0)),
-        }
-    }
-
-    /// The thread that has waited the longest, of those that wait where nobody else can go on: as threads do, it
-    /// looks again after a while.
-    fn most_patient(&self) -> usize {
-        let waiting = self.threads.iter().enumerate().filter(|(_, thread)| !thread.is_done());
-        waiting.min_by_key(|(_, thread)| thread.actor.clock_ns).expect("not all are done").0
+        let (_, who) = earliest?;
+        let are_all_done = self.threads.iter().all(Thread::is_done);
+        (!are_all_done).then_some((who, second_ns.saturating_add(AHEAD_NS)))
     }
 
     /// CPU time as it takes, with so many at work.
@@ -385,10 +391,11 @@ impl Replay {
 
     /// Whoever waited for this turn is due from now on.
     fn wake(&mut self, now_ns: u64) {
-        if !self.kswapd.is_running() && kswapd::is_wanted(&self.core) {
+        let is_news = self.core.commits != self.kswapd.waits_since;
+        if !self.kswapd.is_running() && is_news && kswapd::is_wanted(&self.core) {
             self.core.counters.kswapd_wakes += 1;
             self.kswapd.next = Next::Again;
-            self.kswapd.clock_ns = self.kswapd.clock_ns.max(now_ns);
+            self.kswapd.clock_ns = self.kswapd.clock_ns.max(now_ns) + self.costs.wake_ns;
         }
         let core = &self.core;
         let wake = |next: &mut Next, clock_ns: &mut u64, waits_since: u64| {

@@ -3,7 +3,7 @@
 //! [`pager::Pager`] is what a language binding uses. It drives the core's tasks; a fault comes
 //! to it through the [`handler_thread`] or, in [`signal_mode`], on the thread that faulted.
 //! [`memory`] moves pages by the calls of [`userfaultfd`], and asks [`pagemap`] what is there; [`swap_file`] is the swap device, which
-//! [`device_io`] writes and reads. Processes that share their RAM have a [`ledger`]. A [`fork`]ed child is told that the memory is not there, or [`inherit`]s it.
+//! [`device_io`] writes and reads. Processes that share their RAM have a [`ledger`]; what they do can be told to a [`recorder`]. A [`fork`]ed child is told that the memory is not there, or [`inherit`]s it.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("zpager needs Linux");
@@ -22,6 +22,7 @@ pub mod ledger;
 mod of_process;
 pub mod own_stack;
 mod program_action;
+pub mod recorder;
 pub mod signal_mode;
 pub mod signals;
 pub mod spawn;

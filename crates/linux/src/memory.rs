@@ -20,6 +20,7 @@ use crate::descriptors::{Kept, moved_up};
 use crate::last_words::abort;
 use crate::mapping::Mapping;
 use crate::pagemap::Pagemap;
+use crate::recorder::Recorder;
 use crate::stop::replace_descriptor;
 use crate::system_call;
 use crate::userfaultfd::{Delivery, Userfaultfd, Watch};
@@ -46,6 +47,8 @@ pub struct ManagedMemory {
     may_be_shared: AtomicBool,
     /// This process, where the kernel can unmap many ranges of it in one call (6.13).
     this_process: Option<Kept<OwnedFd>>,
+    /// Who is told of pages that are stored.
+    recorder: Option<&'static Recorder>,
 }
 
 impl ManagedMemory {
@@ -55,6 +58,7 @@ impl ManagedMemory {
         window_pages: usize,
         staging_slots: usize,
         frame_count: usize,
+        recorder: Option<&'static Recorder>,
     ) -> io::Result<Self> {
         let window = Mapping::new(window_pages)?;
         let staging = Mapping::new(staging_slots)?;
@@ -65,8 +69,16 @@ impl ManagedMemory {
         let this_process = self_for_process_madvise(staging.address(0));
         let pagemap = Pagemap::open(window.address(0));
         let may_be_shared = AtomicBool::new(false);
-        let memory =
-            ManagedMemory { userfaultfd, window, staging, frames, pagemap, may_be_shared, this_process };
+        let memory = ManagedMemory {
+            userfaultfd,
+            window,
+            staging,
+            frames,
+            pagemap,
+            may_be_shared,
+            this_process,
+            recorder,
+        };
         // The kernel merges its areas of memory again, after parts of the window were left to it, only
         // if all of them have one `anon_vma`. They have the one that the window has before it is split.
         memory.map(PageNumber(0), &ZEROS[..1], false);
@@ -286,6 +298,12 @@ impl Memory for ManagedMemory {
     fn present(&self, first: PageNumber, count: u32) -> u64 {
         let pagemap = self.pagemap.as_ref().expect("nothing is left to a kernel that cannot tell");
         pagemap.present(self.of_page(first), count as usize)
+    }
+
+    fn storing(&self, page: PageNumber, contents: &Page, item_bytes: u8) {
+        if let Some(recorder) = self.recorder {
+            recorder.stored(page, contents, item_bytes);
+        }
     }
 
     fn map(&self, first: PageNumber, contents: &[Page], protect: bool) -> usize {

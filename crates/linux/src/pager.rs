@@ -52,6 +52,7 @@ use crate::memory::ManagedMemory;
 use crate::of_process::OfProcess;
 use crate::own_stack::away_from_managed;
 use crate::process_memory::ProcessMemory;
+use crate::recorder::Recorder;
 use crate::signal_mode;
 use crate::signals::SignalsBlocked;
 use crate::spawn::{Thread, spawn};
@@ -115,6 +116,8 @@ pub struct Options {
     pub ledger: Option<&'static Ledger>,
     /// Whether RAM is that of the whole process, and not only of what is given out.
     pub is_of_process: bool,
+    /// Who is told of every fault, if anybody is; nothing is left to the kernel then.
+    pub recorder: Option<&'static Recorder>,
 }
 
 /// What is where, and what has happened.
@@ -197,6 +200,7 @@ pub(crate) struct Shared {
     fault_tasks: Mutex<FaultTasks>,
     fault_task_free: Condvar,
     on_demand: Mutex<ReclaimOnDemand>,
+    recorder: Option<&'static Recorder>,
     began: Instant,
 }
 
@@ -272,6 +276,7 @@ impl Pager {
             config.window_pages as usize,
             config.staging_slots() as usize,
             config.ram_frames as usize,
+            options.recorder,
         )
         .map_err(|error| {
             Error::Configuration(format!(
@@ -302,6 +307,7 @@ impl Pager {
             fault_tasks: Mutex::new(FaultTasks { free: fault_tasks, waiting: 0 }),
             fault_task_free: Condvar::new(),
             on_demand: Mutex::new(on_demand),
+            recorder: options.recorder,
             began: Instant::now(),
         });
         let stop = Stop::new().map_err(|error| Error::Device("no eventfd".into(), error))?;
@@ -886,7 +892,13 @@ impl Shared {
 
     /// Serves a fault on this thread: the one that had it, or the handler thread.
     pub(crate) fn serve_here(&self, address: usize, access: Access, was_mapped: bool) -> Outcome {
-        self.serve(self.page_of(address), access, was_mapped)
+        let page = self.page_of(address);
+        let began_us = self.recorder.map(|_| ledger::now_us());
+        let outcome = self.serve(page, access, was_mapped);
+        if let (Some(recorder), Some(began_us), Outcome::Resolved) = (self.recorder, began_us, outcome) {
+            recorder.fault(page, access, began_us);
+        }
+        outcome
     }
 
     /// Brings a page in that is out of RAM and holds anything.
@@ -1081,7 +1093,7 @@ fn config(options: &Options, batch_pages: u32, buffer_frames: u32) -> Result<Con
         reserve_frames,
         eviction: options.eviction,
         // Smaller ones gain less, and each costs the kernel an area of memory more.
-        unwatched_pages_min: HUGE_PAGE_PAGES,
+        unwatched_pages_min: if options.recorder.is_some() { u32::MAX } else { HUGE_PAGE_PAGES },
         readahead_pages: options.readahead_pages.max(1),
         is_encrypted: options.encrypt,
     })

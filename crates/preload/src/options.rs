@@ -22,6 +22,8 @@ pub struct Wanted {
     pub ledger: PathBuf,
     /// Whether programs that this one starts are to be under zpager, too.
     pub follow: bool,
+    /// Who is told of every fault, if anybody is.
+    pub record: Option<PathBuf>,
     /// Where every process writes what it has done.
     pub report_directory: PathBuf,
     /// How often, beside its end.
@@ -93,8 +95,10 @@ fn parse(text: &str) -> Result<Wanted, String> {
             is_inherited: true,
             ledger: None,
             is_of_process: true,
+            recorder: None,
         },
         ledger: PathBuf::from(find("ledger")?),
+        record: Some(find("record")?).filter(|path| !path.is_empty()).map(PathBuf::from),
         managed_bytes_min: typed("min_size", find("min_size")?)?,
         follow: find("follow")? == "true",
         report_directory: PathBuf::from(find("report_dir")?),
@@ -116,13 +120,14 @@ mod tests {
 
     const TEXT: &str = "ram=67108864;swap=1073741824;swap_dir=/var/tmp;codec=lz4;pool=zsmalloc;policy=frame-lru;\
         pool_limit=auto;reserve=auto;eviction=intact;faults=thread;readahead_pages=32;encrypt=true;io=auto;\
-        min_size=65536;ledger=/proc/1/fd/3;follow=true;report_dir=/tmp/reports;report_every_ms=0";
+        min_size=65536;ledger=/proc/1/fd/3;follow=true;report_dir=/tmp/reports;report_every_ms=0;record=";
 
     #[test]
     fn every_option_is_understood_or_named() {
         let wanted = parse(TEXT).unwrap();
         assert_eq!((wanted.pager.ram_bytes, wanted.managed_bytes_min), (64 << 20, 64 << 10));
         assert!(wanted.pager.pool_limit_bytes.is_none() && wanted.report_every.is_none());
+        assert!(wanted.record.is_none());
         let broken = [
             (TEXT.replace("swap=", "swop="), "lacks swap"),
             (TEXT.replace("lz4", "lz5"), "codec=lz5"),

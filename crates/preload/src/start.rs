@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use zpager_core::ledger::Ledger;
 use zpager_linux::ledger;
 use zpager_linux::pager::{Options, Pager};
+use zpager_linux::recorder::Recorder;
 
 use crate::calls;
 use crate::fork;
@@ -49,6 +50,14 @@ extern "C" fn on_load() {
             }
             // Now, since later the program may have given up its rights, or have changed its root.
             let _ = LEDGER.set(ledger::open(&wanted.ledger));
+            if let Some(path) = &wanted.record {
+                match Recorder::open(path) {
+                    Ok(recorder) => wanted.pager.recorder = Some(Box::leak(Box::new(recorder))),
+                    Err(error) => {
+                        fail(&format!("{}, to record to, cannot be opened: {error}", path.display()))
+                    }
+                }
+            }
             wanted.pager.faults = calls::prepare(&wanted.pager, wanted.faults);
             let _ = WANTED.set(wanted);
             MANAGED_BYTES_MIN.store(managed_bytes_min, Ordering::Release);

@@ -143,6 +143,7 @@ impl Engine {
             is_inherited: false,
             ledger: None,
             is_of_process: false,
+            recorder: None,
         };
         let pager = python.detach(|| Pager::new(options.clone())).map_err(|error| raise(python, &error))?;
         let (last, io) = (pager.snapshot(), pager.io_kind());

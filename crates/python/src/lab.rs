@@ -1,14 +1,17 @@
-//! The lab as Python sees it: one call that replays a trace.
+//! The lab as Python sees it: a call that replays a trace, and one that counts misses.
 
 use std::collections::BTreeMap;
 
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use zpager_core::engine::Config;
+use zpager_core::engine::{Config, Core};
+use zpager_core::eviction::EvictionKind;
+use zpager_core::eviction::rfc::{Defect, Defects};
 use zpager_core::histogram::Histogram;
 use zpager_core::page::PAGE_BYTES;
 use zpager_core::stats::Counters;
+use zpager_core::zcache::policy::{Policy, PolicyKind};
 use zpager_lab::alone::{self, Alone};
 use zpager_lab::costs::Costs;
 use zpager_lab::optimal;
@@ -17,6 +20,7 @@ use zpager_lab::sample::{PLACES, Sample, USES};
 
 use crate::engine::parse;
 use crate::errors::misconfigured;
+use crate::lab_policy::{Failure, PythonPolicy};
 
 /// Turns between two looks for Control-C.
 const TURNS: u32 = 1 << 20;
@@ -29,6 +33,7 @@ pub struct Replayed {
     histograms: BTreeMap<String, Vec<(u64, u64)>>,
     samples: BTreeMap<String, Py<PyBytes>>,
     end_ns: u64,
+    gave_up_ns: Option<u64>,
 }
 
 /// What came of a thread of it.
@@ -60,7 +65,7 @@ impl From<&ThreadResult> for ReplayedThread {
 /// See the stub.
 #[pyfunction]
 #[pyo3(signature = (threads, zpage_bytes, *, ram_bytes, swap_bytes, buffers_bytes, pool, policy, pool_limit_bytes,
-                    reserve_bytes, eviction, readahead_pages, costs, sample_every_ns))]
+                    reserve_bytes, eviction, defects, readahead_pages, costs, sample_every_ns))]
 #[expect(clippy::too_many_arguments, reason = "each is a keyword")]
 pub fn replay(
     python: Python<'_>,
@@ -70,10 +75,11 @@ pub fn replay(
     swap_bytes: u64,
     buffers_bytes: u64,
     pool: &str,
-    policy: &str,
+    policy: &Bound<'_, PyAny>,
     pool_limit_bytes: Option<u64>,
     reserve_bytes: Option<u64>,
     eviction: &str,
+    defects: Vec<String>,
     readahead_pages: u32,
     costs: BTreeMap<String, u64>,
     sample_every_ns: u64,
@@ -110,6 +116,11 @@ pub fn replay(
             format!("ram_bytes={ram_bytes}: a pager with these options works with {bytes_min} at least");
         return Err(misconfigured(python, message));
     }
+    let (policy_kind, mut python_policy) = match policy.extract::<String>() {
+        Ok(name) => (parse(python, "policy", &name, POLICIES)?, None),
+        Err(_) => (PolicyKind::FrameLru, Some(PythonPolicy::new(policy)?)),
+    };
+    let failure = python_policy.as_ref().map(PythonPolicy::failure);
     let config = Config {
         ram_frames,
         buffer_frames,
@@ -117,10 +128,10 @@ pub fn replay(
         batch_pages,
         window_pages: 2 * (ram_frames + swap_slots),
         pool: parse(python, "pool", pool, "\"zsmalloc\", \"zbud\"")?,
-        policy: parse(python, "policy", policy, POLICIES)?,
+        policy: policy_kind,
         pool_limit_frames: pool_limit_bytes.map(|bytes| frames("pool_limit_bytes", bytes)).transpose()?,
         reserve_frames,
-        eviction: parse(python, "eviction", eviction, EVICTIONS)?,
+        eviction: eviction_of(python, eviction, &defects)?,
         unwatched_pages_min: u32::MAX,
         readahead_pages: readahead_pages.clamp(1, batch_pages),
         is_encrypted: false,
@@ -130,27 +141,38 @@ pub fn replay(
     let threads = threads.iter().map(|steps| steps.to_vec(python)).collect::<PyResult<Vec<_>>>()?;
     let replay = python.detach(move || {
         let threads = threads.into_iter().map(|steps| steps.into_iter().map(Step).collect()).collect();
-        Replay::new(config, costs, zpage_bytes, threads, sample_every_ns)
+        let policy = python_policy.take().map(|policy| Box::new(policy) as Box<dyn Policy>);
+        Replay::new(config, costs, zpage_bytes, threads, sample_every_ns, policy)
     });
     let mut replay = replay.map_err(|error| impossible(python, error))?;
+    let mut gave_up_ns = None;
     loop {
         let is_finished = python.detach(|| replay.run_turns(TURNS));
-        if is_finished.map_err(|error| impossible(python, error))? {
-            break;
+        if let Some(error) = failure.as_ref().and_then(Failure::take) {
+            return Err(error);
         }
-        python.check_signals()?;
+        match is_finished {
+            Ok(true) => break,
+            Ok(false) => python.check_signals()?,
+            Err(Impossible::NoRoom) if !defects.is_empty() => {
+                gave_up_ns = Some(replay.now_ns());
+                break;
+            }
+            Err(error) => return Err(impossible(python, error)),
+        }
     }
     Ok(Replayed {
         threads: replay.threads().map(ReplayedThread::from).collect(),
-        counters: replay.counters().by_name().map(|(name, count)| (name.into(), count)).collect(),
+        counters: counters(replay.core()),
         histograms: histograms(replay.counters()),
         samples: columns(python, replay.samples()),
         end_ns: replay.end_ns(),
+        gave_up_ns,
     })
 }
 
 const POLICIES: &str = "\"frame-lru\", \"second-chance\", \"sieve\", \"s3-fifo\", \"frame-aware\"";
-const EVICTIONS: &str = "\"unuse\", \"writeback\", \"intact\", \"none\"";
+const EVICTIONS: &str = "\"unuse\", \"writeback\", \"intact\", \"none\", \"rfc\"";
 
 fn impossible(python: Python<'_>, error: Impossible) -> PyErr {
     misconfigured(
@@ -181,6 +203,7 @@ fn costs_of(python: Python<'_>, costs: &BTreeMap<String, u64>) -> PyResult<Costs
     Ok(Costs {
         access_ns: cost("access_ns")?,
         fault_ns: cost("fault_ns")?,
+        wake_ns: cost("wake_ns")?,
         map_ns: cost("map_ns")?,
         unmap_call_ns: cost("unmap_call_ns")?,
         unmap_ns: cost("unmap_ns")?,
@@ -194,6 +217,34 @@ fn costs_of(python: Python<'_>, costs: &BTreeMap<String, u64>) -> PyResult<Costs
         queue_depth: count("queue_depth")?,
         cpus: count("cpus")?,
     })
+}
+
+fn counters(core: &Core) -> BTreeMap<String, u64> {
+    let mut counters: BTreeMap<String, u64> =
+        core.counters.by_name().map(|(name, count)| (name.into(), count)).collect();
+    counters.insert("freed_frames".into(), core.counters.eviction_us.count());
+    if matches!(core.config.eviction, EvictionKind::Rfc(_)) {
+        counters.insert("leaked_pages".into(), core.rfc.leaked_pages().into());
+        counters.insert("stale_denials".into(), core.rfc.stale_denials);
+        counters.insert("guard_opened".into(), core.rfc.guard[0]);
+        counters.insert("guard_closed".into(), core.rfc.guard[1]);
+    }
+    counters
+}
+
+fn eviction_of(python: Python<'_>, name: &str, defects: &[String]) -> PyResult<EvictionKind> {
+    if name != "rfc" {
+        return parse(python, "eviction", name, EVICTIONS);
+    }
+    let mut all = Defects::default();
+    for wanted in defects {
+        let Some((_, defect)) = Defect::ALL.iter().find(|(name, _)| name == wanted) else {
+            let names = Defect::ALL.map(|(name, _)| name).join(", ");
+            return Err(misconfigured(python, format!("defects: {wanted:?} is none of {names}")));
+        };
+        all = all.with(*defect);
+    }
+    Ok(EvictionKind::Rfc(all))
 }
 
 fn histograms(counters: &Counters) -> BTreeMap<String, Vec<(u64, u64)>> {
@@ -221,6 +272,8 @@ fn columns(python: Python<'_>, samples: &[Sample]) -> BTreeMap<String, Py<PyByte
         add("pool_limit_frames", sample.pool_limit_frames.into());
         add("stored_pages", sample.stored_pages.into());
         add("slots_used", sample.slots_used.into());
+        add("leaked_pages", sample.leaked_pages.into());
+        add("freed_frames", sample.freed_frames);
         sample.counters.by_name().for_each(|(name, count)| add(name, count));
         for (lost_ns, accesses) in &sample.threads {
             add("lost_ns", *lost_ns);

@@ -6,6 +6,7 @@ mod calls;
 mod engine;
 mod errors;
 mod lab;
+mod lab_policy;
 mod probe;
 mod zpages;
 
@@ -16,6 +17,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<allocation::Allocation>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<lab::Replayed>()?;
+    module.add_class::<lab_policy::Units>()?;
     module.add_class::<lab::ReplayedThread>()?;
     module.add_function(wrap_pyfunction!(probe::probe, module)?)?;
     module.add_function(wrap_pyfunction!(lab::misses, module)?)?;
@@ -23,6 +25,16 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(zpages::zpage_bytes, module)?)?;
     module.add(
         "__all__",
-        ["Allocation", "Engine", "Replayed", "ReplayedThread", "misses", "probe", "replay", "zpage_bytes"],
+        [
+            "Allocation",
+            "Engine",
+            "Replayed",
+            "ReplayedThread",
+            "Units",
+            "misses",
+            "probe",
+            "replay",
+            "zpage_bytes",
+        ],
     )
 }

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpager._core import zpage_bytes
+from zpager.lab.growing import Growing
 from zpager.lab.trace import UNKNOWN_BYTES
 from zpager.options import Codec
 from zpager.stats import PAGE_BYTES
@@ -37,42 +38,40 @@ class Contents:
         self._memory: int | None = None
         self._why_not = ""
         self._batch = 0
-        self._due = np.zeros(0, np.uint32)
-        self._looks = np.zeros(0, np.uint8)
+        self._due = Growing(np.uint32, 0)
+        self._looks = Growing(np.uint8, 0)
+        self._sizes = {codec: Growing(np.uint16, UNKNOWN_BYTES) for codec in CODECS}
 
-    def sizes(self, address: NDArray[np.uint64], page: NDArray[np.uint32]) -> dict[str, NDArray[np.uint16]]:
-        """By codec, an item for each access: the size of its page if it was looked at, and
-        `UNKNOWN_BYTES`.
-
-        `address` is that of the page by 4096, `page` its number.
-        """
-        found = {codec: np.full(len(page), UNKNOWN_BYTES, np.uint16) for codec in CODECS}
+    def look(self, address: NDArray[np.uint64], page: NDArray[np.uint32]) -> None:
+        """Look at those pages of a batch of accesses that are due. `address` is the page's by 4096, `page`
+        its number."""
         if not len(page):
-            return found
-        self._grow(int(page.max()) + 1)
+            return
         self._batch += 1
         pages, at = np.unique(page, return_index=True)
-        at = at[(self._due[pages] <= self._batch) & (address[at] < _PAGES_MOST)]
-        looked_at, text = [], []
-        for access, place in zip(at.tolist(), address[at].tolist(), strict=True):
+        due, looks = self._due.upto(int(pages[-1]) + 1), self._looks.upto(int(pages[-1]) + 1)
+        at = at[(due[pages] <= self._batch) & (address[at] < _PAGES_MOST)]
+        seen, text = [], []
+        for number, place in zip(page[at].tolist(), address[at].tolist(), strict=True):
             if contents := self._read(place):
-                looked_at.append(access)
+                seen.append(number)
                 text.append(contents)
-        if looked_at:
+        if seen:
             for codec, sizes in zpage_bytes(b"".join(text), ITEM_BYTES).items():
-                found[codec][looked_at] = sizes
-            seen = page[looked_at]
-            self._looks[seen] = np.minimum(self._looks[seen] + 1, _LOOKS_MOST)
-            self._due[seen] = self._batch + (np.uint32(1) << self._looks[seen].astype(np.uint32))
-        return found
+                self._sizes[codec].upto(int(pages[-1]) + 1)[seen] = sizes
+            looks[seen] = np.minimum(looks[seen] + 1, _LOOKS_MOST)
+            due[seen] = self._batch + (np.uint32(1) << looks[seen].astype(np.uint32))
+
+    def zpage_bytes(self, page_count: int) -> dict[str, NDArray[np.uint16]]:
+        """By codec what each page came to when it was looked at last."""
+        return {codec: sizes.upto(page_count) for codec, sizes in self._sizes.items()}
 
     def lacks(self, page_count: int) -> tuple[str, ...]:
-        """The words for `Trace.lacks`."""
-        self._grow(page_count)
-        unseen = int((self._looks[:page_count] == 0).sum())
+        """The words for `Trace.lacks`. Nothing is looked at any more."""
         if self._memory is not None:
             os.close(self._memory)
             self._memory = None
+        unseen = int((self._looks.upto(page_count) == 0).sum())
         words = ("how sizes change: a page's is that of its contents when they were looked at last",)
         if unseen:
             reason = self._why_not or "they were gone before anybody could look"
@@ -92,9 +91,3 @@ class Contents:
         except OSError:  # nothing is mapped there any more
             return None
         return contents if len(contents) == PAGE_BYTES else None
-
-    def _grow(self, page_count: int) -> None:
-        if page_count > len(self._due):
-            more = max(page_count, 2 * len(self._due)) - len(self._due)
-            self._due = np.concatenate((self._due, np.zeros(more, np.uint32)))
-            self._looks = np.concatenate((self._looks, np.zeros(more, np.uint8)))

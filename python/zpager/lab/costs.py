@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -48,6 +48,8 @@ class Costs:
     says of that."""
     fault_ns: int = 2_500
     """A fault: the trap, its way to who serves it, and back."""
+    wake_ns: int = 5_000
+    """Until a sleeping thread runs that is woken: kswapd, in the background."""
     map_ns: int = 700
     """Each page that is mapped, or whose write protection is lifted."""
     unmap_call_ns: int = 1_500
@@ -161,17 +163,6 @@ def costs(name: str) -> Costs:
     raise ConfigurationError(
         f"costs={name!r}: give one of {', '.join(PROFILES)}, or a .toml file of `zpager lab calibrate`"
     )
-
-
-def with_changes(base: Costs, **changes: int) -> Costs:
-    """The same costs but for these.
-
-    Raises ConfigurationError for a name that is none, and for costs that cannot be.
-    """
-    known = {item.name for item in fields(Costs)} - {"codecs"}
-    if unknown := sorted(changes.keys() - known):
-        raise ConfigurationError(f"no costs are named {', '.join(unknown)}, but {', '.join(sorted(known))}")
-    return replace(base, **changes)
 
 
 def _unpickle(values: dict[str, object]) -> Costs:

@@ -8,7 +8,9 @@ from typing import NoReturn
 import click
 
 from zpager.errors import Error
-from zpager.lab.record import Recorded, with_lackey
+from zpager.lab.record import Recorded
+from zpager.lab.record_lackey import with_lackey
+from zpager.lab.record_pager import with_pager
 from zpager.run.program import CannotStart
 
 _OWN_FAILURE = 125
@@ -24,32 +26,57 @@ _OWN_FAILURE = 125
     help="The trace's file.",
 )
 @click.option(
+    "--with",
+    "way",
+    type=click.Choice(["lackey", "pager"]),
+    default="lackey",
+    show_default=True,
+    help="Who tells: valgrind of every load and store, or zpager's own pager of faults.",
+)
+@click.option(
     "--accesses",
     "accesses_most",
     type=click.IntRange(1),
     help="End the program after so many page accesses.  [default: let it run]",
 )
+@click.option("--instructions", is_flag=True, help="With lackey: fetches of instructions are accesses, too.")
 @click.option(
-    "--instructions", is_flag=True, help="Pages from which instructions are fetched are accessed, too."
+    "--ram",
+    default="64MiB",
+    show_default=True,
+    help="With pager: RAM for the program; what stays in there is not seen.",
 )
+@click.option("--swap", default="4GiB", show_default=True, help="With pager: the size of the swap file.")
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] PROGRAM [ARGUMENT]..."
 )
 def record(
-    *, output: str, accesses_most: int | None, instructions: bool, command: tuple[str, ...]
+    *,
+    output: str,
+    way: str,
+    accesses_most: int | None,
+    instructions: bool,
+    ram: str,
+    swap: str,
+    command: tuple[str, ...],
 ) -> NoReturn:
-    """Record which pages a program touches.
+    """Record which pages a program touches, and what they come to under each codec.
 
-    PROGRAM runs under valgrind, whose tool lackey tells of each load and store; that takes a hundred times
-    as long as the program by itself. The file has the accesses page by page, and what the pages come to under
-    each codec.
+    For small programs by valgrind's tool lackey, which tells of every load and store, and takes a hundred
+    times as long as the program by itself. For large ones by zpager's own pager, with so little RAM that most
+    of what the program does shows in page faults.
 
     Standard input, output and error, signals and the exit code are the program's own (0 where --accesses
     ended it), and what was recorded until then is in the file however it ends. 125 is a failure of zpager
     itself.
     """
     try:
-        recorded = with_lackey(command, output, accesses_most=accesses_most, instruction_fetches=instructions)
+        if way == "lackey":
+            recorded = with_lackey(
+                command, output, accesses_most=accesses_most, instruction_fetches=instructions
+            )
+        else:
+            recorded = with_pager(command, output, ram=ram, swap=swap, accesses_most=accesses_most)
     except CannotStart as reason:
         _fail(reason.code, str(reason))
     except Error as error:

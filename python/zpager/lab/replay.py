@@ -5,7 +5,7 @@ The same trace, configuration and costs give the same figures every time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zpager import _core
 from zpager.errors import ConfigurationError
 from zpager.lab.costs import Costs
+from zpager.lab.policy import UnitPolicy
 from zpager.options import (
     DEFAULT_CODEC,
     DEFAULT_EVICTION,
@@ -53,7 +54,8 @@ class Configuration:
     """None: as much as holds every page of the trace."""
     codec: Codec = DEFAULT_CODEC
     pool: Pool = DEFAULT_POOL
-    policy: Policy = DEFAULT_POLICY
+    policy: Policy | Callable[[], UnitPolicy] = DEFAULT_POLICY
+    """A name, or a class of yours: see `zpager.lab.policy`."""
     pool_limit_bytes: int | None = None
     """None: as much as saves the most time."""
     reserve_bytes: int | None = None
@@ -77,13 +79,17 @@ class Configuration:
         for name, accepted in (
             ("codec", get_args(Codec)),
             ("pool", get_args(Pool)),
-            ("policy", get_args(Policy)),
             ("eviction", (*get_args(Eviction), "rfc")),
         ):
             if getattr(self, name) not in accepted:
                 raise ConfigurationError(
                     f"{name}={getattr(self, name)!r}: choose one of {', '.join(map(repr, accepted))}"
                 )
+        if not callable(self.policy) and self.policy not in get_args(Policy):
+            accepted_policies = ", ".join(map(repr, get_args(Policy)))
+            raise ConfigurationError(
+                f"policy={self.policy!r}: choose one of {accepted_policies}, or give a class"
+            )
         if unknown := sorted(self.defects - set(get_args(Defect))):
             raise ConfigurationError(f"defects: {unknown[0]!r} is none of {', '.join(get_args(Defect))}")
         if self.defects and self.eviction != "rfc":
@@ -134,17 +140,24 @@ class Result:
 
     threads: tuple[ThreadResult, ...]
     counters: Mapping[str, int]
-    """As in `zpager.Stats`."""
+    """As in `zpager.Stats`, and `freed_frames`: frames that eviction has made free. With `eviction="rfc"`
+    also `leaked_pages`, which can never leave RAM again; `guard_opened` and `guard_closed`, calls of unuse
+    that the inverted guard let through and that it ended; and `stale_denials`, bits that were left behind."""
     histograms: Mapping[str, tuple[tuple[int, int], ...]]
     """`unuse_to_write_us`, `eviction_us` and `fault_us`, as `zpager.Pager.histogram` has them."""
     samples: Mapping[str, NDArray[np.uint64]]
     """What was where over time, a number for each sample: `now_ns`; where pages live, each in one place:
     `untouched_pages`, `resident_pages`, `swap_cache_pages`, `zcache_pages`, `device_pages`; frames of RAM by
     use: `resident_frames`, `swap_cache_frames`, `pool_frames`, `reserve_frames`, `metadata_frames`,
-    `buffers_frames`; `pool_limit_frames`, `stored_pages`, `slots_used`; every counter by its name, as it
-    stood then. `lost_ns` and `accesses` have a row for each sample and a column for each thread."""
+    `buffers_frames`; `pool_limit_frames`, `stored_pages`, `slots_used`, `leaked_pages`, `freed_frames`; every
+    counter by its name, as it stood then. `lost_ns` and `accesses` have a row for each sample and a column
+    for each thread."""
     end_ns: int
     """When the last thread was done."""
+    gave_up_ns: int | None
+    """When a thread had looked for a frame for 30 seconds: nothing was replayed after that, and the kernel
+    would have killed a process. Only with defects, which can fill RAM with pages that never leave; None is
+    never."""
 
     def misses(self) -> dict[str, int]:
         """The faults of all threads that found their page in the swap cache, in zcache, and on the device."""
@@ -170,15 +183,17 @@ def replay(trace: Trace, configuration: Configuration, costs: Costs, sample_ever
         swap_bytes=swap_bytes,
         buffers_bytes=configuration.buffers_bytes,
         pool=configuration.pool,
-        policy=configuration.policy,
+        policy=configuration.policy() if callable(configuration.policy) else configuration.policy,
         pool_limit_bytes=configuration.pool_limit_bytes,
         reserve_bytes=configuration.reserve_bytes,
         eviction=configuration.eviction,
+        defects=sorted(configuration.defects),
         readahead_pages=configuration.readahead_pages,
         costs={
             "cpus": costs.cpus,
             "access_ns": costs.access_ns,
             "fault_ns": costs.fault_ns,
+            "wake_ns": costs.wake_ns,
             "map_ns": costs.map_ns,
             "unmap_call_ns": costs.unmap_call_ns,
             "unmap_ns": costs.unmap_ns,
@@ -211,6 +226,7 @@ def replay(trace: Trace, configuration: Configuration, costs: Costs, sample_ever
         histograms={name: tuple(buckets) for name, buckets in replayed.histograms.items()},
         samples=_samples(replayed.samples, len(threads)),
         end_ns=replayed.end_ns,
+        gave_up_ns=replayed.gave_up_ns,
     )
 
 

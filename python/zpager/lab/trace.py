@@ -127,32 +127,16 @@ class Trace:
 class Writer:
     """Writes a trace's file batch by batch, so that a trace of any length takes little memory.
 
-    The file is whole when the writer is closed, which the end of a `with` block does; where that ends in an
-    exception, there is no file.
+    The file is whole when the writer is closed; where the `with` block ends before that, there is none.
     """
 
-    def __init__(self, path: str | os.PathLike[str], codecs: Sequence[str] = ()) -> None:
-        """`codecs`: those of which sizes will be given.
-
-        Raises OSError where the file cannot be written.
-        """
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Raises OSError where the file cannot be written."""
         self._path = Path(path)
         self._being_written = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        self._codecs = tuple(codecs)
-        schema = pa.schema(
-            [pa.field(name, kind, nullable=False) for name, kind in _COLUMNS.items()]
-            + [pa.field(_ZPAGE_BYTES + codec, pa.uint16()) for codec in self._codecs]
-        )
-        self._schema = schema
+        self._rows = _open_to_write(self._being_written, ())
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
-        self._writer = pq.ParquetWriter(
-            self._being_written,
-            schema,
-            compression="zstd",
-            use_dictionary=["thread"],
-            column_encoding={"page": "DELTA_BINARY_PACKED", "think_ns": "DELTA_BINARY_PACKED"},
-        )
 
     def add(
         self,
@@ -160,42 +144,59 @@ class Writer:
         page: NDArray[np.uint32],
         is_write: NDArray[np.bool_],
         think_ns: NDArray[np.uint32],
-        zpage_bytes: Mapping[str, NDArray[np.uint16]] | None = None,
     ) -> None:
-        """Write some accesses. `zpage_bytes` is an item for each access: what its page compresses to at that
-        moment, or `UNKNOWN_BYTES`."""
+        """Write some accesses, those of each thread in order."""
         threads = np.full(len(page), thread, np.uint16) if isinstance(thread, int) else thread
         columns = [pa.array(threads), pa.array(page), pa.array(is_write), pa.array(think_ns)]
-        for codec in self._codecs:
-            sizes = (zpage_bytes or {}).get(codec)
-            if sizes is None:
-                columns.append(pa.nulls(len(page), pa.uint16()))
-            else:
-                columns.append(pa.array(sizes, mask=sizes == UNKNOWN_BYTES))
-        self._waiting.append(pa.Table.from_arrays(columns, schema=self._schema))
+        self._waiting.append(pa.Table.from_arrays(columns, schema=_schema(())))
         self._waiting_rows += len(page)
         if self._waiting_rows >= _ROWS_AT_ONCE:
             self._flush()
 
-    def _flush(self) -> None:
-        """Small batches would make row groups that are mostly headers."""
-        if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=_ROWS_AT_ONCE)
-        self._waiting.clear()
-        self._waiting_rows = 0
-
-    def close(self, threads: Sequence[str], source: str, lacks: Sequence[str]) -> None:
-        """Write the end: the names of the threads, and what `Trace` says of `source` and `lacks`."""
-        self._flush()
+    def close(
+        self,
+        threads: Sequence[str],
+        source: str,
+        lacks: Sequence[str],
+        zpage_bytes: Mapping[str, NDArray[np.uint16]] | None = None,
+    ) -> None:
+        """Write the end: the names of the threads, and the rest as `Trace` has it."""
         about = {
             "schema_version": SCHEMA_VERSION,
             "source": source,
             "lacks": list(lacks),
             "threads": list(threads),
         }
-        self._writer.add_key_value_metadata({_METADATA: json.dumps(about)})
-        self._writer.close()
+        self._flush()
+        if zpage_bytes:
+            self._add_sizes(zpage_bytes)
+        self._rows.add_key_value_metadata({_METADATA: json.dumps(about)})
+        self._rows.close()
         self._being_written.replace(self._path)
+
+    def _flush(self) -> None:
+        """Small batches would make row groups that are mostly headers."""
+        if self._waiting:
+            self._rows.write_table(pa.concat_tables(self._waiting), row_group_size=_ROWS_AT_ONCE)
+        self._waiting.clear()
+        self._waiting_rows = 0
+
+    def _add_sizes(self, zpage_bytes: Mapping[str, NDArray[np.uint16]]) -> None:
+        """Write all rows anew, with the sizes, which nobody has known before the end."""
+        self._rows.close()
+        without = self._being_written.with_suffix(".rows")
+        self._being_written.replace(without)
+        try:
+            self._rows = _open_to_write(self._being_written, tuple(zpage_bytes))
+            seen = np.zeros(max(len(sizes) for sizes in zpage_bytes.values()), np.bool_)
+            with pq.ParquetFile(without) as file:
+                for batch in file.iter_batches(_ROWS_AT_ONCE):
+                    columns = _at_first_access(batch.column("page").to_numpy(), seen, zpage_bytes)
+                    arrays = [pa.array(sizes, mask=sizes == UNKNOWN_BYTES) for sizes in columns.values()]
+                    table = pa.Table.from_arrays([*batch.columns, *arrays], schema=_schema(tuple(columns)))
+                    self._rows.write_table(table, row_group_size=_ROWS_AT_ONCE)
+        finally:
+            without.unlink()
 
     def __enter__(self) -> Self:
         """The writer itself."""
@@ -205,8 +206,8 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         """Remove what was begun, unless it was closed."""
-        if self._writer.is_open:
-            self._writer.close()
+        if self._rows.is_open:
+            self._rows.close()
             self._being_written.unlink(missing_ok=True)
 
 
@@ -215,15 +216,11 @@ def write(trace: Trace, path: str | os.PathLike[str]) -> None:
 
     Raises OSError where it cannot be written.
     """
-    seen = np.zeros(trace.page_count, np.bool_)
-    with Writer(path, list(trace.zpage_bytes)) as writer:
+    with Writer(path) as writer:
         for number, thread in enumerate(trace.threads):
-            for start in range(0, len(thread.page), _ROWS_AT_ONCE):
-                part = slice(start, start + _ROWS_AT_ONCE)
-                page = thread.page[part]
-                sizes = _at_first_access(page, seen, trace.zpage_bytes)
-                writer.add(number, page, thread.is_write[part], thread.think_ns[part], sizes)
-        writer.close([thread.name for thread in trace.threads], trace.source, trace.lacks)
+            writer.add(number, thread.page, thread.is_write, thread.think_ns)
+        names = [thread.name for thread in trace.threads]
+        writer.close(names, trace.source, trace.lacks, trace.zpage_bytes)
 
 
 def read(path: str | os.PathLike[str]) -> Trace:
@@ -268,12 +265,27 @@ def read(path: str | os.PathLike[str]) -> Trace:
     )
 
 
+def _schema(codecs: Sequence[str]) -> pa.Schema:
+    return pa.schema(
+        [pa.field(name, kind, nullable=False) for name, kind in _COLUMNS.items()]
+        + [pa.field(_ZPAGE_BYTES + codec, pa.uint16()) for codec in codecs]
+    )
+
+
+def _open_to_write(path: Path, codecs: Sequence[str]) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path,
+        _schema(codecs),
+        compression="zstd",
+        use_dictionary=["thread"],
+        column_encoding={"page": "DELTA_BINARY_PACKED", "think_ns": "DELTA_BINARY_PACKED"},
+    )
+
+
 def _at_first_access(
     page: NDArray[np.uint32], seen: NDArray[np.bool_], sizes_of_pages: Mapping[str, NDArray[np.uint16]]
 ) -> dict[str, NDArray[np.uint16]]:
     """A size for each access: known at the page's first, which is marked in `seen`."""
-    if not sizes_of_pages:
-        return {}
     pages, first = np.unique(page, return_index=True)
     first = first[~seen[pages]]
     seen[pages] = True

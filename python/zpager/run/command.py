@@ -12,10 +12,10 @@ from typing import Any, NoReturn, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from zpager.doctor import examine
 from zpager.errors import Error
 from zpager.run import preload, program, summary, supervise
 from zpager.run.ledger import new_ledger
+from zpager.run.possible import find_possible
 from zpager.run.settings import SETTINGS, Value, min_size_bytes, options_of, resolve
 
 _OWN_FAILURE = 125
@@ -96,14 +96,7 @@ def run(command: tuple[str, ...], **flags: Any) -> NoReturn:
 
 def _run(command: tuple[str, ...], values: dict[str, Value]) -> int:
     options = options_of(values)
-    path = program.find(command[0])
-    program.require_preloadable(path)
-    if not preload.LIBRARY.exists():
-        raise program.CannotStart(_OWN_FAILURE, f"{preload.LIBRARY} is missing; install zpager anew")
-    problems = [finding for finding in examine(options.swap_directory) if finding.status == "problem"]
-    if problems:
-        told = "; ".join(f"{one.subject}: {one.found}; {one.remedy}" for one in problems)
-        raise program.CannotStart(_OWN_FAILURE, told)
+    path = find_possible(command[0], options)
     every_seconds = values["stats_every"].value
     with tempfile.TemporaryDirectory(prefix="zpager-run-") as reports, new_ledger() as ledger:
 

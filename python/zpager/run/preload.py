@@ -22,8 +22,10 @@ def environment(
     report_directory: str,
     report_every_seconds: float,
     inherited: Mapping[str, str],
+    record: str = "",
 ) -> dict[str, str]:
-    """The environment for the program: `inherited`, the library before all others, and what it is to do."""
+    """The environment for the program: `inherited`, the library before all others, and what it is to do.
+    `record`: the path of a pipe for what the pagers do (`zpager.lab.record_pager`)."""
 
     def text(value: int | None) -> str:
         return "auto" if value is None else str(value)
@@ -47,6 +49,7 @@ def environment(
         "follow": str(follow).lower(),
         "report_dir": report_directory,
         "report_every_ms": int(report_every_seconds * 1000),
+        "record": record,
     }
     others = inherited.get(_LD_PRELOAD, "")
     return {

@@ -153,6 +153,7 @@ impl SwapOut {
     fn compress(&mut self, world: World<'_>, workspace: &mut Workspace) {
         for (index, item) in self.items.iter_mut().enumerate().filter(|(_, item)| !item.is_denied) {
             let contents = world.memory.staged(item.staging);
+            world.memory.storing(item.page, contents, item.item_bytes);
             item.result = if let Some(value) = same_filled::value_of(contents) {
                 Result::SameFilled(value)
             } else {

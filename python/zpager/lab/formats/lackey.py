@@ -71,6 +71,8 @@ class Parser:
         self.instructions = 0
         self.accesses = 0
         """Before they were folded."""
+        self.has_ended = False
+        """Whether valgrind has told of the program's end."""
         self._open = Accesses(np.empty(0, np.uint64), np.empty(0, np.bool_), np.empty(0, np.int64))
         """The last access, which may go on in the next batch: an item, or none at first."""
 
@@ -133,6 +135,7 @@ class Parser:
         for line in np.flatnonzero(is_other):
             if starts[line] != ends[line] and not _MESSAGE.match(text, starts[line]):
                 self._refuse(text, starts, ends, int(line))
+            self.has_ended |= b" Exit code: " in text[starts[line] : ends[line]]
 
     def _refuse(self, text: bytes, starts: NDArray[np.intp], ends: NDArray[np.intp], line: int) -> None:
         found = text[starts[line] : ends[line]]

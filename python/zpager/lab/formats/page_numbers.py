@@ -29,13 +29,8 @@ class PageNumbers:
         """
         encoded = pa.array(keys).dictionary_encode()
         values = encoded.dictionary.to_numpy()
-        numbers = np.empty(len(values), np.uint32)
-        is_new = np.ones(len(values), np.bool_)
-        for run_keys, run_numbers in self._runs:
-            at = np.minimum(np.searchsorted(run_keys, values), len(run_keys) - 1)
-            found = run_keys[at] == values
-            numbers[found] = run_numbers[at[found]]
-            is_new &= ~found
+        numbers, is_known = self.find(values)
+        is_new = ~is_known
         # Arrow's dictionaries are in the order in which the values come.
         new = values[is_new]
         if self.count + len(new) > PAGES_MOST:
@@ -47,6 +42,17 @@ class PageNumbers:
         self._remember(new, numbers[is_new])
         of_each: NDArray[np.uint32] = numbers[encoded.indices.to_numpy()]
         return of_each
+
+    def find(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+        """The numbers of keys, and which of them have one already; others stay without."""
+        numbers = np.zeros(len(keys), np.uint32)
+        is_known = np.zeros(len(keys), np.bool_)
+        for run_keys, run_numbers in self._runs:
+            at = np.minimum(np.searchsorted(run_keys, keys), len(run_keys) - 1)
+            found = run_keys[at] == keys
+            numbers[found] = run_numbers[at[found]]
+            is_known |= found
+        return numbers, is_known
 
     def _remember(self, keys: NDArray[np.uint64], numbers: NDArray[np.uint32]) -> None:
         if not len(keys):

@@ -15,6 +15,7 @@ pub mod unit_list;
 pub mod zbud;
 pub mod zsmalloc;
 
+use super::policy::Policy;
 use crate::budget::Budget;
 use crate::page::PageNumber;
 use arena::Arena;
@@ -151,6 +152,9 @@ pub trait Pool: Send {
 
     /// The pool's frames, to reserve, release, or limit them.
     fn arena_mut(&mut self) -> &mut Arena;
+
+    /// Has another policy from now on. Panics unless the pool is empty.
+    fn set_policy(&mut self, policy: Box<dyn Policy>);
 
     /// Panics unless the pool's tables agree with one another.
     fn check(&self);

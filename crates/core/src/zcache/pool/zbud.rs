@@ -399,6 +399,11 @@ impl Pool for Zbud {
         &mut self.arena
     }
 
+    fn set_policy(&mut self, policy: Box<dyn Policy>) {
+        assert_eq!(self.zpage_count, 0, "a policy knows all units from the first one on");
+        self.policy = policy;
+    }
+
     fn check(&self) {
         let links = |links: usize| move |frame, side| link(&self.arena, frame, links, side);
         let (mut frames, mut alone, mut zpage_count, mut zpage_bytes) = (0, 0, 0, 0);

@@ -527,6 +527,11 @@ impl Pool for Zsmalloc {
         &mut self.arena
     }
 
+    fn set_policy(&mut self, policy: Box<dyn Policy>) {
+        assert_eq!(self.zpage_count, 0, "a policy knows all units from the first one on");
+        self.policy = policy;
+    }
+
     fn check(&self) {
         let links = |links: usize| {
             move |index: u32, side: Side| self.zspages[index as usize].links[links][side as usize]
