@@ -31,7 +31,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six configurations that can be and three that cannot, of a scenario with a name that HTML has to escape."""
+    """Six configurations that can be and three that cannot, of a scenario whose name HTML has to escape."""
     idle, busy = Memory("idle", "6MiB", "files"), Memory("busy", "5MiB", "table")
     trace = Scenario(
         "small",
@@ -130,8 +130,7 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        for name, value in attrs:
-            value = value or ""
+        for name, value in ((name, value or "") for name, value in attrs):
             if name == "id":
                 self.identifiers.append(value)
             if name in ("href", "xlink:href", "src"):
@@ -203,7 +202,8 @@ def test_in_a_browser_it_is_all_there_and_asks_for_nothing(report: Path, tmp_pat
       document.documentElement.dataset.found = JSON.stringify({
         wide: document.documentElement.scrollWidth, window: innerWidth,
         pictures: [...document.querySelectorAll("figure svg")].map(one => {
-          const box = one.getBoundingClientRect(); return [one.closest("figure").id, box.width, box.height]; }),
+          const box = one.getBoundingClientRect();
+          return [one.closest("figure").id, box.width, box.height]; }),
         loaded: performance.getEntriesByType("resource").map(one => one.name)});
     });</script>"""
     probed = tmp_path / "probed.html"
@@ -221,7 +221,7 @@ def test_in_a_browser_it_is_all_there_and_asks_for_nothing(report: Path, tmp_pat
 
 
 def _opened(path: Path, tmp_path: Path, width: int) -> str:
-    """What the page's script found, if there is one. No request may leave, and nothing be said on the console."""
+    """What the page's script found, if there is one. No request may leave, and no error be told."""
     assert CHROMIUM is not None
     net_log = tmp_path / f"{path.stem}.json"
     done = subprocess.run(

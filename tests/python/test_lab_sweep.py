@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from zpager import ConfigurationError
 from zpager.cli import main
 from zpager.lab import bounds, execute, results, sweep
-from zpager.lab.costs import costs, with_changes
+from zpager.lab.costs import costs
 from zpager.lab.replay import Configuration
 from zpager.lab.results import Outcome
 from zpager.lab.scenario import AtRandom, InOrder, Memory, Scenario, Sleep, Thread
@@ -220,6 +220,52 @@ def test_the_optimum_is_that_of_the_same_accesses(trace: Trace, on_one_core: Pat
         assert outcome.bounds.misses >= outcome.bounds.compressed_misses >= trace.page_count
 
 
+OLDEST = """
+class Oldest:
+    def __init__(self):
+        self.units = {}
+    def insert(self, unit):
+        self.units[unit] = None
+    def stored(self, unit, page): pass
+    def used(self, unit): pass
+    def left(self, unit, page, is_isolated): pass
+    def remove(self, unit):
+        self.units.pop(unit, None)
+    def take_coldest(self, units):
+        oldest = next(iter(self.units), None)
+        return None if oldest is None else self.remove(oldest) or oldest
+    def put_back(self, unit):
+        self.units = {unit: None} | self.units
+"""
+
+
+def test_a_policy_of_a_users_file_is_tried_like_the_others(trace: Trace, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(OLDEST)
+    wanted = Sweep(ram=("3MiB",), policy=(f"{file}:Oldest", "frame-lru"), eviction=("writeback",))
+
+    def make() -> list[execute.Task]:
+        return execute.tasks(
+            "small", trace, wanted.configurations(trace.page_count, 3.0), {"a": costs("nvme")}
+        )
+
+    tasks = make()
+    run(trace, tasks, tmp_path / "results", processes=2)
+    found = results.read(tmp_path / "results")
+    assert [str(outcome.configuration.policy) for outcome in found] == ["frame-lru", "mine.py:Oldest"]
+    assert len({outcome.lost_ns for outcome in found}) == 2
+    # Another text is another policy.
+    file.write_text(OLDEST + "# changed")
+    assert [task.key for task in make()][0] != tasks[0].key
+
+
+@pytest.mark.parametrize("name", ["nowhere.py:Oldest", "mine.py:Newest"])
+def test_a_policy_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.py").write_text(OLDEST)
+    with pytest.raises(ConfigurationError, match=name.split(":", maxsplit=1)[0]):
+        Sweep(policy=(f"{tmp_path}/{name}",)).configurations(1, 3.0)
+
+
 def test_a_key_is_of_all_that_a_result_follows_from(trace: Trace) -> None:
     configuration, nvme = Configuration(ram_bytes=4 * MIB), costs("nvme")
     digest = results.digest(trace)
@@ -227,7 +273,7 @@ def test_a_key_is_of_all_that_a_result_follows_from(trace: Trace) -> None:
         results.key(digest, configuration, nvme, 1),
         results.key(digest, configuration, nvme, 2),
         results.key(digest, replace(configuration, eviction="none"), nvme, 1),
-        results.key(digest, configuration, with_changes(nvme, read_ns=1), 1),
+        results.key(digest, configuration, replace(nvme, read_ns=1), 1),
         results.key(results.digest(make_trace(seed=2)), configuration, nvme, 1),
     }
     assert len(keys) == 5

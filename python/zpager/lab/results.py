@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from zpager import _core
 from zpager.errors import ConfigurationError
 from zpager.lab.costs import Costs
+from zpager.lab.policy_file import MARK, PolicyFile
 from zpager.lab.replay import Configuration, Result, ThreadResult
 from zpager.lab.trace import Trace
 
@@ -69,6 +70,7 @@ SCHEMA: Final = pa.schema(
         ("optimal_compressed_misses", _COUNT),
         # Null from here on where there is no result.
         ("end_ns", _COUNT),
+        ("gave_up_ns", _COUNT),
         ("lost_ns", _COUNT),
         ("misses_swap_cache", _COUNT),
         ("misses_zcache", _COUNT),
@@ -193,7 +195,10 @@ def read_keys(directory: str | os.PathLike[str], keys: Iterable[str]) -> list[Ou
 
 
 def _order(outcome: Outcome) -> tuple[object, ...]:
-    values = asdict(outcome.configuration) | {"defects": sorted(outcome.configuration.defects)}
+    values = vars(outcome.configuration) | {
+        "policy": str(outcome.configuration.policy),
+        "defects": sorted(outcome.configuration.defects),
+    }
     # What is left to the engine comes first.
     return outcome.trace, outcome.costs, *((value is not None, value or 0) for value in values.values())
 
@@ -222,6 +227,7 @@ def _table(outcome: Outcome) -> pa.Table:
         "page_count": outcome.page_count,
         "costs": outcome.costs,
         **configuration,
+        "policy": str(outcome.configuration.policy),
         "defects": sorted(configuration["defects"]),
         "impossible": outcome.impossible,
         **{f"optimal_{name}": value for name, value in asdict(outcome.bounds).items()},
@@ -230,6 +236,7 @@ def _table(outcome: Outcome) -> pa.Table:
     if result is not None:
         row |= {
             "end_ns": result.end_ns,
+            "gave_up_ns": result.gave_up_ns,
             "lost_ns": outcome.lost_ns,
             **{f"misses_{tier}": count for tier, count in result.misses().items()},
             "counters": dict(result.counters),
@@ -277,12 +284,18 @@ def _read_file(path: Path) -> Outcome:
         key=row["key"],
         trace=row["trace"],
         page_count=row["page_count"],
-        configuration=Configuration(**{**configuration, "defects": frozenset(row["defects"])}),
+        configuration=Configuration(
+            **configuration | {"policy": _policy(row["policy"]), "defects": frozenset(row["defects"])}
+        ),
         costs=row["costs"],
         bounds=Bounds(**{name: row[f"optimal_{name}"] for name in Bounds.__dataclass_fields__}),
         result=_result(row) if row["threads"] is not None else None,
         impossible=row["impossible"],
     )
+
+
+def _policy(name: str) -> Any:
+    return PolicyFile(name, None) if MARK in name else name
 
 
 def _result(row: Mapping[str, Any]) -> Result:
@@ -296,4 +309,5 @@ def _result(row: Mapping[str, Any]) -> Result:
         histograms={name: _from_buckets(buckets) for name, buckets in row["histograms"].items()},
         samples={name: np.array(column, np.uint64) for name, column in samples.items()},
         end_ns=row["end_ns"],
+        gave_up_ns=row["gave_up_ns"],
     )

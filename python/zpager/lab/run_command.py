@@ -36,7 +36,7 @@ _HELP = {
     "pool_limit": "How much of RAM may be pool: auto, a size, or a per cent.",
     "codec": f"{', '.join(get_args(Codec))}.",
     "eviction": f"How a full pool makes room: {', '.join(get_args(Eviction))}.",
-    "policy": f"Which zpages go first: {', '.join(get_args(Policy))}.",
+    "policy": f"Which zpages go first: {', '.join(get_args(Policy))}, or FILE.py:CLASS of yours.",
     "reserve": "RAM kept for making room: auto, a size, or a per cent.",
     "readahead_pages": "Pages that a fault in sequence brings at once.",
 }

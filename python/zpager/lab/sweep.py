@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
 
 from zpager.errors import ConfigurationError
+from zpager.lab.policy_file import MARK, PolicyFile
 from zpager.lab.replay import Configuration
 from zpager.options import (
     DEFAULT_CODEC,
@@ -73,7 +74,7 @@ class Sweep:
                 pool=given["pool"],
                 codec=given["codec"],
                 eviction=given["eviction"],
-                policy=given["policy"],
+                policy=_policy(given["policy"]),
                 pool_limit_bytes=_size("pool_limit", given["pool_limit"], ram_bytes),
                 reserve_bytes=_size("reserve", given["reserve"], ram_bytes),
                 readahead_pages=_number("readahead_pages", given["readahead_pages"]),
@@ -140,6 +141,10 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
         if not isinstance(one, (str, int)) or isinstance(one, bool):
             raise ConfigurationError(f"{name}={one!r}: give text, or a whole number of bytes or pages")
     return tuple(map(str, values))
+
+
+def _policy(name: str) -> Any:
+    return PolicyFile.read(name) if MARK in name else name
 
 
 def _size(name: str, value: str, whole_bytes: int) -> int | None:

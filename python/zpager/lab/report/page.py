@@ -14,7 +14,7 @@ from zpager.lab.report.tables import Rows
 from zpager.stats import PAGE_BYTES
 
 # Nothing may be loaded from anywhere: a browser that sees an attempt says so.
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _STYLE: Final = """
 :root { color-scheme: light dark; --text: #1b1f24; --paper: #ffffff; --soft: #57606a; --line: #d0d7de;
   --raised: #f6f8fa; --link: #0b5cad; }
@@ -116,8 +116,8 @@ def _section(name: str, group: Group, pictures: Sequence[Picture]) -> str:
         parts.append(_table("All configurations, the fastest first", tables.comparison(group)))
         parts.append(
             '<p class="soft">The optimum is Bélády’s, for who keeps uncompressed pages in all of the RAM, '
-            "and for who keeps nothing but zpages there; first touches are left out, as they are in the misses. "
-            "A pager that compresses comes between the two, and reads less often where it reads ahead.</p>"
+            "and for who keeps nothing but zpages there; first touches are left out, as in the misses. A "
+            "pager that compresses comes between the two, and reads less often where it reads ahead.</p>"
         )
     if group.impossible:
         items = "".join(
