@@ -5,39 +5,27 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, cast
+from typing import Any
 
 import click
 from click.shell_completion import get_completion_class
 
 from zpager.doctor import Finding, Status, can_run, examine
 from zpager.errors import Error
+from zpager.lazy_group import LazyGroup
 
 # Commands with heavy imports of their own, and the modules in which they are found under the same name.
 _LAZY_COMMANDS = {
     "config": "zpager.run.command",
     "demo": "zpager.demo.command",
+    "lab": "zpager.lab.command",
     "run": "zpager.run.command",
 }
 _COLOURS: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
-class _Commands(click.Group):
-    """A group that imports some of its commands only when they are asked for, and shows zpager's errors as
-    messages."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *_LAZY_COMMANDS])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = _LAZY_COMMANDS.get(cmd_name)
-        if module is None:
-            return super().get_command(ctx, cmd_name)
-        if not _is_installed(module):
-            return None
-        return cast(click.Command, getattr(import_module(module), cmd_name))
+class _Commands(LazyGroup):
+    """Shows zpager's errors as messages."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -46,7 +34,11 @@ class _Commands(click.Group):
             raise click.ClickException(f"{type(error).__name__}: {error}") from error
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    lazy_commands=_LAZY_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="zpager", prog_name="zpager", message="%(prog)s %(version)s")
 def main() -> None:
     """Memory larger than RAM, by a compressed swap in user space.
@@ -121,10 +113,3 @@ def _print_text(findings: list[Finding]) -> None:
         click.echo(f"{finding.status:<7}  {finding.subject:<{width}}  {finding.found}")
         if finding.remedy:
             click.echo(f"{'':<7}  {'':<{width}}  what to do: {finding.remedy}")
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # its package is not there either
-        return False

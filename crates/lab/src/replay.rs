@@ -31,6 +31,9 @@ const AT_WORK_NS: u64 = 20_000;
 /// How long who waits does so before it looks again by itself.
 const LOOK_AGAIN_NS: u64 = 1_000_000;
 
+/// More would not be seen in a picture, and nobody knows beforehand how long a replay takes.
+pub const SAMPLES_MAX: usize = 1024;
+
 /// What a thread does next: it thinks for so long, and then touches a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step(pub u64);
@@ -150,7 +153,9 @@ pub enum Impossible {
 
 impl Replay {
     /// A pager without contents: `zpage_bytes` has the length of each page's zpage, 0 for pages of zeros.
-    /// It is looked every `sample_every_ns` what is where; 0 is never. `policy` takes the place of the configuration's.
+    /// It is looked every `sample_every_ns` what is where, 0 is never; half as often whenever that has
+    /// come to [`SAMPLES_MAX`]. `policy` takes
+    /// the place of the configuration's.
     pub fn new(
         config: Config,
         costs: Costs,
@@ -409,6 +414,14 @@ impl Replay {
         if let Some(periods) = now_ns.checked_div(self.sample_every_ns) {
             let threads = self.threads().map(|thread| (thread.lost_ns, thread.accesses)).collect();
             self.samples.push(Sample::of(&self.core, self.page_count, now_ns, threads));
+            if self.samples.len() == SAMPLES_MAX {
+                let mut is_kept = false;
+                self.samples.retain(|_| {
+                    is_kept = !is_kept;
+                    is_kept
+                });
+                self.sample_every_ns *= 2;
+            }
             self.next_sample_ns = (periods + 1) * self.sample_every_ns;
         }
     }

@@ -166,7 +166,8 @@ class Result:
 
 
 def replay(trace: Trace, configuration: Configuration, costs: Costs, sample_every_ns: int = 0) -> Result:
-    """Replay a trace. With `sample_every_ns` above 0 it is looked so often what is where.
+    """Replay a trace. With `sample_every_ns` above 0 it is looked so often what is where; half as often
+    whenever that has come to 1024 times.
 
     Other threads of Python run meanwhile. Raises ConfigurationError for a configuration that cannot be, or
     that has no room for the trace.
