@@ -3,6 +3,7 @@ the same as without it, and the RAM of the whole tree of processes is what was a
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -533,3 +534,13 @@ def test_memory_that_is_not_touched_yet_hides_no_small_blocks() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 256 * MIB * RSS_OF_RAM_MOST
+
+
+def test_what_fits_is_left_to_the_kernel_whole(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    done = python(
+        "import numpy as np\narrays = [np.ones(pages << 9) for pages in range(600, 3000, 24)]\n",
+        options=("--ram=1GiB", "--swap=1GiB", f"--report={report}"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(report.read_text())["total"]["faults"] < 1000

@@ -41,9 +41,14 @@ impl Unwatch {
             let watermark = u64::from(core.watermarks.high.saturating_add(core.pressed()));
             (needed + watermark).saturating_sub(core.budget.free().into())
         };
-        let lacking = u32::try_from(lacks(core)).unwrap_or(u32::MAX);
-        // More frames raise the watermarks, too.
-        lacking == 0 || (core.ask_for_all(lacking.saturating_add(lacking / 128 + 2)) && lacks(core) == 0)
+        // More frames raise the watermarks, too, for which the second request is.
+        for _ in 0..2 {
+            let lacking = u32::try_from(lacks(core)).unwrap_or(u32::MAX);
+            if lacking > 0 && !core.ask_for_all(lacking.saturating_add(lacking / 128 + 2)) {
+                return false;
+            }
+        }
+        lacks(core) == 0
     }
 }
 
