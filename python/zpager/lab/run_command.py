@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 import click
 from click.shell_completion import CompletionItem
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from zpager import format_size
 from zpager.errors import ConfigurationError
 from zpager.lab import costs, execute, scenario
 from zpager.lab.formats import open_trace
+from zpager.lab.progress import progress, usable_cpus
 from zpager.lab.results import Outcome
 from zpager.lab.sweep import AXES, Plan, Sweep, split
 from zpager.lab.trace import Trace
@@ -136,7 +134,7 @@ def run(
     already = len({task.key for task in tasks}) - len(missing)
     click.echo(f"{len(missing)} to replay, {already} already in {directory}")
     impossible: list[Outcome] = []
-    with _progress(len(missing)) as advance:
+    with progress(len(missing)) as advance:
 
         def on_done(outcome: Outcome) -> None:
             if outcome.result is None:
@@ -146,7 +144,7 @@ def run(
         if dask is not None:
             execute.run_on_dask(missing, opened, directory, address=dask, on_done=on_done)
         else:
-            execute.run(missing, opened, directory, processes=processes or _usable_cpus(), on_done=on_done)
+            execute.run(missing, opened, directory, processes=processes or usable_cpus(), on_done=on_done)
     for outcome in impossible:
         click.echo(
             f"{outcome.trace}, {format_size(outcome.configuration.ram_bytes)} of RAM: {outcome.impossible}",
@@ -179,20 +177,3 @@ def _open(names: tuple[str, ...], seed: int) -> dict[str, Trace]:
         for lack in trace.lacks:
             click.echo(f"  it lacks: {lack}")
     return opened
-
-
-def _usable_cpus() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal; nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal or not total:
-        yield lambda: None
-        return
-    columns = TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("replay", total=total)
-        yield lambda: progress.advance(task)

@@ -1,0 +1,71 @@
+"""What is read off a result for the post-mortem."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from zpager.lab.replay import ThreadResult
+from zpager.lab.results import Outcome
+from zpager.lab.trace import Trace
+
+_ASLEEP_NS: Final = 100_000_000
+_SECOND_NS: Final = 1_000_000_000
+
+
+def busy(outcome: Outcome) -> list[ThreadResult]:
+    """The threads that are not of type A: those for which the RAM is."""
+    return [thread for thread in outcome.require().threads if not thread.name.startswith("A")]
+
+
+def waited_seconds(outcome: Outcome) -> float:
+    """What the busy threads together waited for pages."""
+    return sum(thread.lost_ns for thread in busy(outcome)) / _SECOND_NS
+
+
+def slow_down(outcome: Outcome, trace: Trace) -> float:
+    """How many times as long the busy threads take as they would without any wait, sleep left out; of those
+    accesses that were made. Infinite where none was."""
+    asleep_ns = {
+        thread.name: int(thread.think_ns[thread.think_ns > _ASLEEP_NS].sum(dtype=np.uint64))
+        for thread in trace.threads
+    }
+    lost_ns = own_ns = 0
+    for thread in busy(outcome):
+        if not thread.accesses:
+            return float("inf")
+        lost_ns += thread.lost_ns
+        own_ns += thread.end_ns - thread.lost_ns - asleep_ns[thread.name]
+    return 1 + lost_ns / own_ns
+
+
+def within(outcome: Outcome, histogram: str, quantile: float) -> int | None:
+    """The microseconds that this share keeps to, up to a power of two; None where nothing was counted."""
+    buckets = outcome.require().histograms[histogram]
+    rank = quantile * sum(count for _, count in buckets)
+    seen = 0
+    for below_us, count in buckets:
+        seen += count
+        if count and seen >= rank:
+            return below_us
+    return None
+
+
+def freed_per_second(outcome: Outcome) -> float:
+    """Frames that eviction made free in a second, from the first one to the end of the busy threads; 0 if
+    there was none."""
+    samples = outcome.require().samples
+    end_ns = max(thread.end_ns for thread in busy(outcome))
+    seen = samples["now_ns"] <= end_ns
+    now_ns, freed = samples["now_ns"][seen], samples["freed_frames"][seen]
+    begun = np.flatnonzero(freed)
+    if not len(begun) or begun[0] == 0:
+        return 0.0
+    lasted_ns = int(end_ns) - int(now_ns[begun[0] - 1])
+    return float(freed[-1]) * _SECOND_NS / lasted_ns
+
+
+def device_misses(outcome: Outcome) -> int:
+    """Faults of the busy threads that had to be read from the device."""
+    return sum(thread.found["device"] for thread in busy(outcome))
