@@ -10,7 +10,7 @@ PROGRAMS := gcc sqlite3 stress-ng
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup programs demo bench eviction test test-rust test-python soak lint format man clean
+.PHONY: help setup programs demo bench eviction lab test test-rust test-python soak lint format man clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ test-rust:
 
 test-python: setup
 	$(BIN)/python -m pytest
+
+lab: setup ## Replay the RFC's patch and its questions for docs/rfc.md, and print the report's address: 5 minutes at most
+	$(BIN)/zpager lab rfc -o target/lab-rfc --page docs/rfc.md
 
 soak: setup ## Run the tests that take long
 	SIMULATION_OPERATIONS=20000000 cargo test --locked -p zpager-core --test simulation

@@ -52,7 +52,7 @@ def tasks(
     """One for each configuration under each of the costs, which are given by name."""
     digest = results.digest(its_trace)
     return [
-        task(name, its_trace, digest, configuration, costs_name, its_costs)
+        task(name, its_trace, digest, configuration, costs_name=costs_name, costs=its_costs)
         for costs_name, its_costs in costs.items()
         for configuration in configurations
     ]
@@ -63,6 +63,7 @@ def task(
     its_trace: Trace,
     digest: str,
     configuration: Configuration,
+    *,
     costs_name: str,
     costs: Costs,
 ) -> Task:

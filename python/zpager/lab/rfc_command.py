@@ -38,9 +38,9 @@ REPORT: Final = "report.html"
 def rfc(*, output: str, page: str | None, seed: int, processes: int | None) -> None:
     """What was wrong with the RFC's patch of 2012, and what it left open.
 
-    Replays the RFC's contest with the patch as it was, with each of its five defects alone, with the mechanism as
-    it was meant, and with others; and what answers its five questions. All figures of the page come of the
-    replays. What is already in the results is not computed again.
+    Replays the RFC's contest with the patch as it was, with each of its five defects alone, with the
+    mechanism as it was meant, and with others; and what answers its five questions. All figures of the page
+    come of the replays. What is already in the results is not computed again.
     """
     # matplotlib and pyarrow take a while, and `zpager lab --help` imports this module.
     from zpager.lab import execute, results  # noqa: PLC0415
@@ -73,7 +73,9 @@ def rfc(*, output: str, page: str | None, seed: int, processes: int | None) -> N
         page_path.parent.mkdir(parents=True, exist_ok=True)
         document.write(Answers(plan, outcomes, traces), page_path, seed)
         click.echo(f"page: {page_path}")
-        found = groups(outcomes.values())
+        # Those of the patch: the page has the others in its tables.
+        shown = {task.key for task in plan.defects.values()}
+        found = groups(outcome for outcome in outcomes.values() if outcome.key in shown)
         report_path = directory / REPORT
         report_path.write_text(
             html_page.html(found, html_page.pictures_of(found), "The RFC, post mortem"), "utf-8"

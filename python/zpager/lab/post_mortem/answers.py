@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from matplotlib.axes import Axes
@@ -27,8 +28,11 @@ from zpager.lab.results import Outcome
 from zpager.lab.trace import Trace
 
 NOTHING: Final = "–"
+OLD, NEW = DEVICES
+_NONE = "no eviction"
+_ALL_FIVE = "the patch as it was: all five"
+_THREE = "all but guard and leak"
 _MEANT = "unuse as it was meant"
-_NEW = DEVICES[-1]
 
 
 @dataclass(frozen=True)
@@ -72,58 +76,79 @@ class Answers:
 
     def figures(self) -> dict[str, str]:
         """Single figures, by the names that the text uses."""
-        meant = self._require(_MEANT)
-        none, all_five = self._require("no eviction"), self._require("the patch as it was: all five")
-        head, sign = self._require("head-of-list alone"), self._require("target-sign alone")
-        stale = self._require("stale-denial alone")
-        leak = self._require("leaked-reference alone")
-        three = self._require("all but guard and leak")
-        leaked = leak.require()
-        by_policy = [
-            self._spread([self.outcomes[self.plan.policies[name, policy].key] for policy in POLICIES])
-            for name in self.traces
-        ]
-        reserve = [self.outcomes[self.plan.reserves[RFC, share].key] for share in RESERVE_PER_MILLE]
+        new = {case.name: outcome for case in CASES if (outcome := self.defect(case.name, NEW)) is not None}
+        old = {case.name: outcome for case in CASES if (outcome := self.defect(case.name, OLD)) is not None}
+        none, meant, all_five = new[_NONE], new[_MEANT], new[_ALL_FIVE]
+        head, sign, leak = new["head-of-list alone"], new["target-sign alone"], new["leaked-reference alone"]
+        gave_up_ns = leak.require().gave_up_ns
+        reserves = [measures.waited_seconds(outcome) for _, outcome in self._possible_reserves(RFC)]
         limits = {
             share: measures.waited_seconds(self.outcomes[self.plan.limits[RFC, share].key])
             for share in LIMIT_PER_CENT
         }
         fixed = {share: waited for share, waited in limits.items() if share is not None}
         best = min(fixed, key=lambda share: fixed[share])
+        spreads = [
+            self._spread([self.outcomes[self.plan.policies[name, policy].key] for policy in POLICIES])
+            for name in self.traces
+        ]
+        within = partial(measures.within, histogram="unuse_to_write_us")
+        half, most = partial(within, quantile=0.5), partial(within, quantile=0.99)
         return {
             "slow_down_none": f"{self.slow_down(none):.0f}",
             "slow_down_all_five": f"{self.slow_down(all_five):.0f}",
             "slow_down_meant": f"{self.slow_down(meant):.1f}",
-            "slow_down_none_disk": f"{self._disk('no eviction'):,.0f}",
-            "slow_down_meant_disk": f"{self._disk(_MEANT):,.0f}",
+            "slow_down_none_disk": f"{self.slow_down(old[_NONE]):,.0f}",
+            "slow_down_all_five_disk": f"{self.slow_down(old[_ALL_FIVE]):,.0f}",
+            "slow_down_meant_disk": f"{self.slow_down(old[_MEANT]):,.0f}",
             "guard_closed": f"{all_five.require().counters['guard_closed']:,}",
             "guard_opened": f"{all_five.require().counters['guard_opened']:,}",
-            "leaked_pages": f"{leaked.counters['leaked_pages']:,}",
-            "gave_up_s": NOTHING if leaked.gave_up_ns is None else f"{leaked.gave_up_ns / 1e9:.1f}",
-            "head_half_ms": _ms(measures.within(head, "unuse_to_write_us", 0.5)),
-            "head_99_ms": _ms(measures.within(head, "unuse_to_write_us", 0.99)),
-            "meant_half_ms": _ms(measures.within(meant, "unuse_to_write_us", 0.5)),
-            "three_half_ms": _ms(measures.within(three, "unuse_to_write_us", 0.5)),
+            "head_half": _time(half(head)),
+            "head_half_disk": _time(half(old["head-of-list alone"])),
+            "head_most_disk": _time(most(old["head-of-list alone"])),
+            "head_slow_down": f"{self.slow_down(head):.1f}",
+            "head_slow_down_disk": f"{self.slow_down(old['head-of-list alone']):.0f}",
+            "meant_half": _time(half(meant)),
+            "meant_half_disk": _time(half(old[_MEANT])),
+            "meant_most_disk": _time(most(old[_MEANT])),
+            "three_half": _time(half(new[_THREE])),
+            "three_half_disk": _time(half(old[_THREE])),
+            "three_most_disk": _time(most(old[_THREE])),
+            "leaked_pages": f"{leak.require().counters['leaked_pages']:,}",
+            "gave_up": NOTHING if gave_up_ns is None else f"{gave_up_ns / 1e9:.1f} s",
             "sign_slow_down": f"{self.slow_down(sign):.1f}",
+            "sign_slow_down_disk": f"{self.slow_down(old['target-sign alone']):,.0f}",
             "sign_evicted": f"{sign.require().counters['zswpwb'] / meant.require().counters['zswpwb']:.1f}",
-            "stale_denials": f"{stale.require().counters['stale_denials']:,}",
-            "stale_slow_down": f"{self.slow_down(stale):.1f}",
-            "policy_spread": f"{max(by_policy):.0%}",
-            "reserve_spread": f"{self._spread(reserve):.0%}",
+            "stale_denials": f"{new['stale-denial alone'].require().counters['stale_denials']:,}",
+            "stale_denials_full": f"{new['all but the guard'].require().counters['stale_denials']:,}",
+            "stale_slow_down": f"{self.slow_down(new['stale-denial alone']):.1f}",
+            "policy_spread": f"{max(spreads):.0%}",
+            "policy_spread_rfc": f"{spreads[list(self.traces).index(RFC)]:.0%}",
+            "reserve_cost": f"{max(reserves) / reserves[0] - 1:.0%}",
             "best_limit": f"{best}%",
             "auto_against_best": f"{limits[None] / fixed[best]:.2f}",
             "worst_against_best": f"{max(fixed.values()) / fixed[best]:.1f}",
+            **{
+                f"gain_{name}": f"{self._waited(NEW, name, 'none') / self._waited(NEW, name, 'intact'):.1f}"
+                for name in self.traces
+            },
+            **{
+                f"written_{name}": f"{self._written(name, 'writeback') / self._written(name, 'intact'):.1f}"
+                for name in self.traces
+            },
         }
 
-    def _require(self, case: str) -> Outcome:
-        outcome = self.defect(case, _NEW)
-        assert outcome is not None, case
-        return outcome
+    def _waited(self, device: str, name: str, mechanism: str) -> float:
+        return measures.waited_seconds(self.outcomes[self.plan.mechanisms[device, name, mechanism].key])
 
-    def _disk(self, case: str) -> float:
-        outcome = self.defect(case, DEVICES[0])
-        assert outcome is not None, case
-        return self.slow_down(outcome)
+    def _written(self, name: str, mechanism: str) -> int:
+        outcome = self.outcomes[self.plan.mechanisms[NEW, name, mechanism].key]
+        return max(outcome.require().counters["pswpout"], 1)
+
+    def _possible_reserves(self, name: str) -> list[tuple[int | None, Outcome]]:
+        """Those that are not below the smallest."""
+        found = [(share, self.outcomes[self.plan.reserves[name, share].key]) for share in RESERVE_PER_MILLE]
+        return [(share, outcome) for share, outcome in found if outcome.result is not None]
 
     def _spread(self, outcomes: Sequence[Outcome]) -> float:
         """How much longer the slowest waits than the fastest."""
@@ -176,7 +201,7 @@ class Answers:
                 (
                     name,
                     *(
-                        f"{measures.waited_seconds(outcome):,.2f} s, {measures.device_misses(outcome):,}"
+                        f"{measures.waited_seconds(outcome):,.2f} s, {outcome.require().counters['pswpin']:,}"
                         for outcome in found
                     ),
                     f"{bounds.compressed_misses - found[0].page_count:,}",
@@ -203,10 +228,7 @@ class Answers:
             )
         ]
         for name in experiments.scenarios(self.plan.reserves):
-            for share in RESERVE_PER_MILLE:
-                outcome = self.outcomes[self.plan.reserves[name, share].key]
-                if outcome.result is None:
-                    continue
+            for share, outcome in self._possible_reserves(name):
                 rows.append(
                     (
                         name,
@@ -266,7 +288,7 @@ class Answers:
     def _draw_unuse_to_write(self, figure: Figure) -> None:
         axes = figure.subplots()
         for number, case in enumerate(CASES):
-            outcome = self.defect(case.name, _NEW)
+            outcome = self.defect(case.name, NEW)
             buckets = outcome.require().histograms["unuse_to_write_us"] if outcome is not None else ()
             count = sum(count for _, count in buckets)
             # Intact unuses a unit now and then; that is not how it evicts.
@@ -343,15 +365,13 @@ def _per_cent(share: int | None) -> str:
     return "auto" if share is None else f"{share}%"
 
 
-def _ms(below_us: int | None) -> str:
-    return NOTHING if below_us is None else f"{below_us / 1000:,.3g}"
-
-
 def _time(below_us: int | None) -> str:
     """Below so long."""
     if below_us is None:
         return NOTHING
-    return f"{below_us} µs" if below_us < 10_000 else f"{below_us / 1000:,.0f} ms"
+    if below_us < 1000:
+        return f"{below_us} µs"
+    return f"{below_us / 1000:,.1f} ms" if below_us < 10_000 else f"{below_us / 1000:,.0f} ms"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

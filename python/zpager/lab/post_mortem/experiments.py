@@ -92,7 +92,14 @@ def plan(its_traces: Mapping[str, Trace], ram_bytes: int = RAM_BYTES) -> Plan:
     digests = {name: results.digest(trace) for name, trace in its_traces.items()}
 
     def task(name: str, device: str, configuration: Configuration) -> Task:
-        return execute.task(name, its_traces[name], digests[name], configuration, device, costs(device))
+        return execute.task(
+            name,
+            its_traces[name],
+            digests[name],
+            configuration,
+            costs_name=device,
+            costs=costs(device),
+        )
 
     return Plan(
         defects={

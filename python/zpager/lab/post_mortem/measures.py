@@ -53,17 +53,20 @@ def within(outcome: Outcome, histogram: str, quantile: float) -> int | None:
 
 
 def freed_per_second(outcome: Outcome) -> float:
-    """Frames that eviction made free in a second, from the first one to the end of the busy threads; 0 if
-    there was none."""
+    """Frames of RAM that eviction from a pool of zbud gains in a second, from its begin to the end of the
+    busy threads: one for each unit, less those in which its pages wait to be written. 0 if it never began."""
     samples = outcome.require().samples
     end_ns = max(thread.end_ns for thread in busy(outcome))
     seen = samples["now_ns"] <= end_ns
-    now_ns, freed = samples["now_ns"][seen], samples["freed_frames"][seen]
-    begun = np.flatnonzero(freed)
+    now_ns, units, taken_out, written = (
+        samples[name][seen].astype(np.int64)
+        for name in ("now_ns", "evicted_units", "zswpwb", "written_back_pages")
+    )
+    begun = np.flatnonzero(units)
     if not len(begun) or begun[0] == 0:
         return 0.0
-    lasted_ns = int(end_ns) - int(now_ns[begun[0] - 1])
-    return float(freed[-1]) * _SECOND_NS / lasted_ns
+    gained = int(units[-1] - taken_out[-1] + written[-1])
+    return gained * _SECOND_NS / (end_ns - int(now_ns[begun[0] - 1]))
 
 
 def device_misses(outcome: Outcome) -> int:
