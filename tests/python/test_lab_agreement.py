@@ -21,7 +21,7 @@ from zpager.lab.costs import PROFILES, Costs
 from zpager.lab.replay import Configuration, Result, replay
 from zpager.lab.trace import ThreadTrace, Trace
 from zpager.options import Eviction, Pool
-from zpager.stats import Stats
+from zpager.stats import PAGE_BYTES, Stats
 
 CHECKOUT = Path(__file__).parents[2]
 sys.path.insert(0, str(CHECKOUT))
@@ -71,10 +71,10 @@ def on_real_memory(wanted: Accesses, setup: Setup) -> Real:
         pool=setup.pool,
         pool_limit=setup.pool_limit_bytes or "auto",
     ) as pager:
-        memory = pager.empty(wanted.contents.size, np.uint8)
-        memory.reshape(wanted.contents.shape)[:] = wanted.contents
+        memory = pager.empty(wanted.page_count * PAGE_BYTES, np.uint8)
+        wanted.fill(memory)
         before = pager.stats
-        view = memoryview(memory)
+        view = memory.data
         seconds = wanted.make(view)
         stats = pager.stats - before
         view.release()
@@ -84,7 +84,9 @@ def on_real_memory(wanted: Accesses, setup: Setup) -> Real:
 
 def in_the_lab(wanted: Accesses, setup: Setup, costs: Costs, buffers_bytes: int) -> tuple[Result, Result]:
     """What comes of filling the memory, and what of that and the accesses."""
-    sizes = np.array(zpage_bytes(wanted.contents.tobytes(), 1)["lz4"], np.uint16)
+    sizes = np.array(
+        [size for rows in wanted.chunks() for size in zpage_bytes(rows.tobytes(), 1)["lz4"]], np.uint16
+    )
     fill = np.arange(wanted.page_count, dtype=np.uint32)
     configuration = Configuration(
         ram_bytes=setup.ram_bytes,
@@ -109,8 +111,8 @@ def in_the_lab(wanted: Accesses, setup: Setup, costs: Costs, buffers_bytes: int)
 
 def access_ns(wanted: Accesses) -> int:
     """An access of this test's to memory that is there."""
-    memory = memoryview(wanted.contents.reshape(-1).copy())
-    return round(min(wanted.make(memory) for _ in range(3)) * 1e9 / len(wanted.page))
+    memory = np.ones(wanted.page_count * PAGE_BYTES, np.uint8)
+    return round(min(wanted.make(memory.data) for _ in range(3)) * 1e9 / len(wanted.page))
 
 
 @pytest.mark.userfaultfd
