@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 # Debian packages.
-PROGRAMS := gcc sqlite3 stress-ng
+PROGRAMS := chromium gcc sqlite3 stress-ng
 # Of the running interpreter's own tools only, whatever the shell has activated.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 

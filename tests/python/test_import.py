@@ -11,8 +11,10 @@ HEAVY = (
     "importlib.metadata",
     "numpy",
     "pandas",
+    "pyarrow",
     "zpager.cli",
     "zpager.demo",
+    "zpager.lab",
 )
 
 

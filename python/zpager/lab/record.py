@@ -15,10 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from zpager.run import supervise
 
-_READ_BYTES = 1 << 20
+BATCH_BYTES: Final = 128 << 10
+"""So much is read, at most, before it is looked at."""
+
+_GATHER_SECONDS = 0.001
 _LOOK_EVERY_SECONDS = 0.1
 _END_WITHIN_SECONDS = 5.0
 
@@ -72,6 +76,28 @@ def pipe(size_bytes: int, *, is_inherited: bool) -> Iterator[tuple[int, int]]:
         os.close(writing)
 
 
+def _batches(reading: int, running: Running) -> Iterator[bytes]:
+    """What comes through a pipe, until it is empty and the program has ended. We hold the other end
+    ourselves, and so may a process that outlives the program: that is no end of the pipe."""
+    parts: list[bytes] = []
+    size_bytes = 0
+    while True:
+        # Before the look into the pipe: what was written until then is in it.
+        has_ended = running.has_ended.is_set()
+        if select.select([reading], [], [], _LOOK_EVERY_SECONDS)[0]:
+            parts.append(os.read(reading, BATCH_BYTES))
+            size_bytes += len(parts[-1])
+            if size_bytes < BATCH_BYTES:
+                # Whoever writes little at a time would else wake us for each line.
+                time.sleep(_GATHER_SECONDS)
+                continue
+        elif has_ended and not parts:
+            return
+        yield b"".join(parts)
+        parts.clear()
+        size_bytes = 0
+
+
 def run_recorded(
     path: str,
     arguments: tuple[str, ...],
@@ -87,11 +113,8 @@ def run_recorded(
 
     def read() -> None:
         try:
-            # We hold the other end ourselves, and so may a process that outlives the program: its end is no
-            # end of the pipe.
-            while select.select([reading], [], [], _LOOK_EVERY_SECONDS)[0] or not running.has_ended.is_set():
-                if select.select([reading], [], [], 0)[0]:
-                    consume(os.read(reading, _READ_BYTES))
+            for text in _batches(reading, running):
+                consume(text)
         except BaseException as failure:  # noqa: BLE001 - it is raised again
             failures.append(failure)
             running.send(signal.SIGKILL)
