@@ -160,6 +160,12 @@ def test_the_page_says_everything_and_escapes_names(report: Path, only: Group) -
     assert "#010203" not in text
 
 
+def test_what_a_trace_does_not_show_is_said(only: Group) -> None:
+    first = replace(only.outcomes[0], lacks=("writes < reads",))
+    text = page.html([replace(only, outcomes=[first])], [[]], "x")
+    assert "<li>writes &lt; reads</li>" in text
+
+
 def test_pictures_are_files_as_well(report: Path) -> None:
     files = {path.stem: path.read_bytes() for path in report.with_suffix("").iterdir()}
     assert {f"g1-{kind}" for kind in KINDS} <= set(files)

@@ -180,6 +180,7 @@ def test_a_result_is_read_as_it_was_written(trace: Trace, tmp_path: Path) -> Non
         found = next(one for one in results.read(tmp_path) if one.key == outcome.key)
         simple = (
             "trace",
+            "lacks",
             "page_count",
             "configuration",
             "costs",
@@ -307,6 +308,20 @@ def test_the_command_runs_a_users_scenario_and_goes_on_where_it_was(tmp_path: Pa
     found = results.read(output)
     assert [outcome.configuration.eviction for outcome in found] == ["none", "unuse"]
     assert {outcome.configuration.ram_bytes for outcome in found} == {3 * MIB}
+
+
+def test_the_command_reads_a_trace_of_others_as_it_is_told(tmp_path: Path) -> None:
+    lines = [f"{number},{number % 300},4096" for number in range(3000)]
+    (tmp_path / "requests.txt").write_text("\n".join(["when,what,size", *lines]))
+    output = tmp_path / "results"
+    columns = "time-col=1, obj-id-col=2, obj-size-col=3, has-header=true"
+    told = lab_run(
+        tmp_path / "requests.txt", "--format", "csv", "--columns", columns, "--ram", "2MiB", "-o", output
+    )
+    assert "requests.txt: 3,000 accesses of 1 threads to 1.2 MiB" in told
+    (outcome,) = results.read(output)
+    assert outcome.lacks
+    assert all(f"it lacks: {lack}" in told for lack in outcome.lacks)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def carry_out(task: Task, its_trace: Trace) -> Outcome:
         "key": task.key,
         "trace": task.trace,
         "page_count": its_trace.page_count,
+        "lacks": its_trace.lacks,
         "configuration": configuration,
         "costs": task.costs_name,
         "bounds": _bounds(its_trace, configuration),

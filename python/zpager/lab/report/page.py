@@ -101,6 +101,9 @@ def _section(name: str, group: Group, pictures: Sequence[Picture]) -> str:
             f"The fastest, <strong>{escape(group.label(best))}</strong>, waits {best.lost_ns / 1e9:,.3f} s; "
             f"the slowest, {escape(group.label(worst))}, {worst.lost_ns / 1e9:,.3f} s.</p>"
         )
+        if best.lacks:
+            lacks = "".join(f"<li>{escape(lack)}</li>" for lack in best.lacks)
+            parts.append(f"<p>What this trace does not show:</p><ul>{lacks}</ul>")
         parts.append(_table("The fastest configuration for a given RAM", tables.fastest(group)))
         general = [one for one in pictures if one.name.count("-") == 1]
         parts.append(_figures(general))
