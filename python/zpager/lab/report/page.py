@@ -9,7 +9,7 @@ from typing import Final
 from zpager import format_size
 from zpager.lab.report import figures, tables, theme
 from zpager.lab.report.figures import Picture
-from zpager.lab.report.group import Group
+from zpager.lab.report.group import Group, why_not
 from zpager.lab.report.tables import Rows
 from zpager.stats import PAGE_BYTES
 
@@ -124,10 +124,10 @@ def _section(name: str, group: Group, pictures: Sequence[Picture]) -> str:
         )
     if group.impossible:
         items = "".join(
-            f"<li>{escape(group.label(outcome))}: {escape(outcome.impossible)}</li>"
+            f"<li>{escape(group.label(outcome))}: {escape(why_not(outcome))}</li>"
             for outcome in group.impossible
         )
-        parts.append(f"<h3>Impossible</h3><ul>{items}</ul>")
+        parts.append(f"<h3>What did not come to its end</h3><ul>{items}</ul>")
     parts.append("</section>")
     return "\n".join(parts)
 
