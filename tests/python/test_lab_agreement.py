@@ -174,11 +174,12 @@ POOL_PERCENT = 4
 @pytest.mark.skipif(why_not is not None, reason=f"zswap is not touched: {why_not}")
 @pytest.mark.timeout(1200)
 def test_the_order_of_configurations_is_that_of_kernel_zswap() -> None:
-    kernels = [Kernel(ram * MIB, has_zswap) for ram in (120, 200, 280) for has_zswap in (True, False)]
+    kernels = [Kernel(ram * MIB, has_zswap) for ram in (100, 220, 340) for has_zswap in (True, False)]
     wanted = accesses("uniform", KERNEL_PAGES, KERNEL_ACCESSES)
     costs = replace(PROFILES["nvme"], access_ns=access_ns(wanted))
     rounds = [[under_the_kernel(kernel) for kernel in kernels] for _ in range(3)]
-    measured = np.median(rounds, axis=0)
+    # Whatever else the machine does can only make them slower.
+    measured = np.min(rounds, axis=0)
     replayed = []
     for kernel in kernels:
         filled, done = in_the_lab(wanted, as_setup(kernel, wanted), costs, 0)
