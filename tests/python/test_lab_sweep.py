@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from zpager import ConfigurationError
 from zpager.cli import main
-from zpager.lab import bounds, execute, results, sweep
+from zpager.lab import bounds, command, execute, results, sweep
 from zpager.lab.costs import costs
-from zpager.lab.replay import Configuration
+from zpager.lab.replay import Configuration, replay
 from zpager.lab.results import Outcome
 from zpager.lab.scenario import AtRandom, InOrder, Memory, Scenario, Sleep, Thread
 from zpager.lab.sweep import Plan, Sweep
@@ -338,6 +338,20 @@ def test_the_command_refuses_with_words(tmp_path: Path, arguments: tuple[str, ..
     assert result.exit_code != 0
     assert told in result.output
     assert not (tmp_path / "results").exists()
+
+
+def test_a_replay_keeps_so_many_samples_and_no_more(trace: Trace) -> None:
+    samples = replay(trace, Configuration(ram_bytes=4 * MIB), costs("nvme"), sample_every_ns=1000).samples
+    assert 512 <= len(samples["now_ns"]) <= 1025
+    assert (np.diff(samples["now_ns"].astype(np.int64)) > 0).all()
+
+
+def test_without_the_extra_the_group_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_NEEDED", ("no_such_package", "pyarrow"))
+    done = CliRunner().invoke(main, ["lab", "run", "rfc"])
+    assert done.exit_code == 1
+    assert "needs no_such_package, not installed here: pip install 'zpager[lab]'" in done.output
+    assert CliRunner().invoke(main, ["lab", "--help"]).exit_code == 0
 
 
 def test_a_flags_values_have_commas_or_come_several_times() -> None:
