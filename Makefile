@@ -5,12 +5,12 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 # Debian packages.
-PROGRAMS := gcc libpython3-testsuite sqlite3 stress-ng
+PROGRAMS := chromium gcc libpython3-testsuite sqlite3 stress-ng valgrind
 # Of the running interpreter's own tools only, whatever the shell has activated.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup programs demo bench eviction test test-rust test-python soak lint format man clean
+.PHONY: help setup programs demo bench eviction lab test test-rust test-python soak lint format man clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ test-rust:
 
 test-python: setup
 	$(BIN)/python -m pytest
+
+lab: setup ## Replay the RFC's patch and its questions for docs/rfc.md, and print the report's address: 5 minutes at most
+	$(BIN)/zpager lab rfc -o target/lab-rfc --page docs/rfc.md
 
 soak: setup ## Run the tests that take long
 	SIMULATION_OPERATIONS=20000000 cargo test --locked -p zpager-core --test simulation

@@ -160,6 +160,19 @@ def test_the_page_says_everything_and_escapes_names(report: Path, only: Group) -
     assert "#010203" not in text
 
 
+def test_what_a_trace_does_not_show_is_said(only: Group) -> None:
+    first = replace(only.outcomes[0], lacks=("writes < reads",))
+    text = page.html([replace(only, outcomes=[first])], [[]], "x")
+    assert "<li>writes &lt; reads</li>" in text
+
+
+def test_who_found_no_frame_is_not_among_the_fastest(only: Group) -> None:
+    stuck = replace(only.outcomes[0], result=replace(only.outcomes[0].require(), gave_up_ns=31_000_000_000))
+    (found,) = group.groups([stuck, *only.outcomes[1:]])
+    assert stuck not in found.outcomes
+    assert "after 31.0 s no frame" in page.html([found], [[]], "x")
+
+
 def test_pictures_are_files_as_well(report: Path) -> None:
     files = {path.stem: path.read_bytes() for path in report.with_suffix("").iterdir()}
     assert {f"g1-{kind}" for kind in KINDS} <= set(files)
@@ -178,7 +191,7 @@ def test_the_same_results_are_the_same_report(report: Path, directory: Path, tmp
 def test_where_nothing_was_possible_the_page_says_so(only: Group) -> None:
     nothing = replace(only, outcomes=[])
     assert page.pictures_of([nothing]) == [[]]
-    assert "Impossible" in page.html([nothing], [[]], "none")
+    assert "What did not come to its end" in page.html([nothing], [[]], "none")
 
 
 def test_a_replay_without_samples_has_no_pictures_over_time(only: Group) -> None:

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from zpager import ConfigurationError
 from zpager.cli import main
-from zpager.lab import bounds, execute, results, sweep
+from zpager.lab import bounds, command, execute, results, sweep
 from zpager.lab.costs import costs
-from zpager.lab.replay import Configuration
+from zpager.lab.replay import Configuration, replay
 from zpager.lab.results import Outcome
 from zpager.lab.scenario import AtRandom, InOrder, Memory, Scenario, Sleep, Thread
 from zpager.lab.sweep import Plan, Sweep
@@ -180,6 +180,7 @@ def test_a_result_is_read_as_it_was_written(trace: Trace, tmp_path: Path) -> Non
         found = next(one for one in results.read(tmp_path) if one.key == outcome.key)
         simple = (
             "trace",
+            "lacks",
             "page_count",
             "configuration",
             "costs",
@@ -309,6 +310,20 @@ def test_the_command_runs_a_users_scenario_and_goes_on_where_it_was(tmp_path: Pa
     assert {outcome.configuration.ram_bytes for outcome in found} == {3 * MIB}
 
 
+def test_the_command_reads_a_trace_of_others_as_it_is_told(tmp_path: Path) -> None:
+    lines = [f"{number},{number % 300},4096" for number in range(3000)]
+    (tmp_path / "requests.txt").write_text("\n".join(["when,what,size", *lines]))
+    output = tmp_path / "results"
+    columns = "time-col=1, obj-id-col=2, obj-size-col=3, has-header=true"
+    told = lab_run(
+        tmp_path / "requests.txt", "--format", "csv", "--columns", columns, "--ram", "2MiB", "-o", output
+    )
+    assert "requests.txt: 3,000 accesses of 1 threads to 1.2 MiB" in told
+    (outcome,) = results.read(output)
+    assert outcome.lacks
+    assert all(f"it lacks: {lack}" in told for lack in outcome.lacks)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -323,6 +338,20 @@ def test_the_command_refuses_with_words(tmp_path: Path, arguments: tuple[str, ..
     assert result.exit_code != 0
     assert told in result.output
     assert not (tmp_path / "results").exists()
+
+
+def test_a_replay_keeps_so_many_samples_and_no_more(trace: Trace) -> None:
+    samples = replay(trace, Configuration(ram_bytes=4 * MIB), costs("nvme"), sample_every_ns=1000).samples
+    assert 512 <= len(samples["now_ns"]) <= 1025
+    assert (np.diff(samples["now_ns"].astype(np.int64)) > 0).all()
+
+
+def test_without_the_extra_the_group_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_NEEDED", ("no_such_package", "pyarrow"))
+    done = CliRunner().invoke(main, ["lab", "run", "rfc"])
+    assert done.exit_code == 1
+    assert "needs no_such_package, not installed here: pip install 'zpager[lab]'" in done.output
+    assert CliRunner().invoke(main, ["lab", "--help"]).exit_code == 0
 
 
 def test_a_flags_values_have_commas_or_come_several_times() -> None:

@@ -1,18 +1,20 @@
 """This machine's costs, for the lab's virtual time: measured by runs of zpager itself, and of its disk.
 
-Each cost is the difference of two runs that differ in little else, and each run is done several times: the
-quickest counts, since whatever else the machine does can only make it slower.
+Each cost is the difference of two runs that differ in little else; each run is done several times, and the
+median counts. At last a program that has too little RAM shows what a fault takes besides while kswapd is at
+work: caches are cold, and each waits for the other's lock. That is added to the fault.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, get_args
 
@@ -20,7 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpager import Pager
+from zpager._core import zpage_bytes
 from zpager.lab.costs import CodecCosts, Costs
+from zpager.lab.replay import Configuration, replay
+from zpager.lab.trace import ThreadTrace, Trace
 from zpager.options import Codec
 from zpager.stats import PAGE_BYTES
 from zpager.swap_directory import choose_swap_directory
@@ -32,10 +37,14 @@ AREAS: Final = 8
 ROUNDS: Final = 5
 BATCH_PAGES: Final = 64
 """Pages that a pager with so much RAM works on together, and writes at once."""
-COMPRESSED_BYTES: Final = 1300
+NOISE_BYTES: Final = 600
+WORDS, WORD_BYTES, WORDED_BYTES = 64, 8, 1024
 DEVICE_PAGES: Final = 16384
 DEVICE_REQUESTS: Final = 256
 WAKES: Final = 300
+PRESSED_RAM_BYTES: Final = 24 << 20
+PRESSED_PAGES: Final = 12288
+PRESSED_ACCESSES: Final = 30_000
 DEPTHS: Final = (1, 2, 4, 8, 16, 32)
 """Requests at the same time that are tried."""
 DEPTH_GAIN: Final = 1.1
@@ -76,7 +85,7 @@ def calibrate(swap_dir: str | None = None, tell: Callable[[str], None] = lambda 
         compressed = _there_and_back(random, directory, codec, _compressible(random))
         codecs[codec] = CodecCosts(
             compress_ns=_whole(compressed.leave_ns - same.leave_ns),
-            decompress_ns=_whole(compressed.return_ns - touch_ns),
+            decompress_ns=_whole(compressed.return_ns),
         )
         for name, ns in (
             ("dirty", same.leave_ns),
@@ -87,7 +96,7 @@ def calibrate(swap_dir: str | None = None, tell: Callable[[str], None] = lambda 
     tell("pages on the disk")
     noise = _there_and_back(random, directory, "lz4", _noise(random))
     call_ns = max((leave["one"] - leave["clean"]) * BATCH_PAGES / (BATCH_PAGES - 1), 0)
-    return Costs(
+    costs = Costs(
         cpus=len(os.sched_getaffinity(0)),
         access_ns=_whole(_access_ns(random)),
         fault_ns=_whole(fault_ns),
@@ -98,11 +107,14 @@ def calibrate(swap_dir: str | None = None, tell: Callable[[str], None] = lambda 
         # A dirty page is moved away, and its frame released from there.
         move_ns=_whole(leave["dirty"] - leave["clean"]),
         codecs=codecs,
-        read_ns=_whole(noise.return_ns - touch_ns - device.transfer_ns),
+        read_ns=_whole(noise.return_ns - device.transfer_ns),
         write_ns=_whole(device.write_ns),
         transfer_ns=_whole(device.transfer_ns),
         queue_depth=device.queue_depth,
     )
+    tell("a program with too little RAM")
+    besides_ns = statistics.median(_besides_ns(random, directory, costs) for _ in range(ROUNDS))
+    return replace(costs, fault_ns=_whole(costs.fault_ns + besides_ns))
 
 
 def device_costs(directory: str) -> Device:
@@ -125,13 +137,13 @@ def device_costs(directory: str) -> Device:
                 list(pool.map(serve, range(threads)))
                 return (time.perf_counter_ns() - began) / len(places)
 
-        read_ns = _least(lambda: elapsed(False, 1))
-        read_batch_ns = _least(lambda: elapsed(False, BATCH_PAGES))
-        write_ns = _least(lambda: elapsed(True, 1))
+        read_ns = _median(lambda: elapsed(False, 1))
+        read_batch_ns = _median(lambda: elapsed(False, BATCH_PAGES))
+        write_ns = _median(lambda: elapsed(True, 1))
         transfer_ns = (read_batch_ns - read_ns) / (BATCH_PAGES - 1)
         queue_depth, best_ns = 1, read_ns
         for depth in DEPTHS[1:]:
-            each_ns = _least(partial(elapsed, False, 1, depth))
+            each_ns = _median(partial(elapsed, False, 1, depth))
             if each_ns * DEPTH_GAIN < best_ns:
                 # What so many at a time bring is as if so many were served at the same time.
                 queue_depth, best_ns = max(round(read_ns / each_ns), 1), each_ns
@@ -144,6 +156,7 @@ class _ThereAndBack:
 
     leave_ns: float
     return_ns: float
+    """More than a first touch of a page takes."""
     leave_clean_ns: float
     leave_one_ns: float
 
@@ -156,17 +169,18 @@ def _there_and_back(
     with _pager(directory, codec, readahead_pages=1) as pager:
         for _ in range(ROUNDS):
             areas = [pager.empty(AREA_PAGES * PAGE_BYTES, np.uint8) for _ in range(AREAS)]
-            for area in areas:
-                area[:] = content
             order = random.permutation(AREA_PAGES) * PAGE_BYTES
             all_pages = AREAS * AREA_PAGES
+            touch_ns = _elapsed_ns(partial(_read, areas, order)) / all_pages
+            for area in areas:
+                area[:] = content
             leave_ns = _elapsed_ns(lambda: pager.reclaim("100%")) / all_pages
             return_ns = _elapsed_ns(partial(_read, areas, order)) / all_pages
             one_ns = _elapsed_ns(lambda: [pager.reclaim(PAGE_BYTES) for _ in range(100)]) / 100
             clean_ns = _elapsed_ns(lambda: pager.reclaim("100%")) / (all_pages - 100)
-            rounds.append((leave_ns, return_ns, clean_ns, one_ns))
+            rounds.append((leave_ns, return_ns - touch_ns, clean_ns, one_ns))
             del areas, area
-    return _ThereAndBack(*np.min(rounds, axis=0).tolist())
+    return _ThereAndBack(*np.median(rounds, axis=0).tolist())
 
 
 def _read(areas: list[NDArray[np.uint8]], places: NDArray[np.int64]) -> None:
@@ -189,14 +203,62 @@ def _touch_ns(random: np.random.Generator, directory: str, readahead_pages: int)
 
             return _elapsed_ns(all_of_them) / (AREAS * AREA_PAGES)
 
-        return _least(touch)
+        return _median(touch)
+
+
+def _besides_ns(random: np.random.Generator, directory: str, costs: Costs) -> float:
+    """How much longer a fault of a program with half of the RAM that it wants takes than the lab says."""
+    contents = np.resize(_compressible(random), PRESSED_PAGES * PAGE_BYTES)
+    fill = np.arange(PRESSED_PAGES, dtype=np.uint32)
+    page = random.integers(0, PRESSED_PAGES, PRESSED_ACCESSES, dtype=np.uint32)
+    is_write = random.random(PRESSED_ACCESSES) < 0.2
+    with Pager(
+        ram=PRESSED_RAM_BYTES, swap=PRESSED_PAGES * PAGE_BYTES, swap_dir=directory, readahead_pages=1
+    ) as pager:
+        memory = pager.empty(len(contents), np.uint8)
+        memory[:] = contents
+        view = memory.data
+        pressed_ns = _access(view, page, is_write)
+        buffers_bytes = pager.stats.buffers_bytes
+        view.release()
+        del memory
+    access_ns = _access(contents.data, page, is_write) / PRESSED_ACCESSES
+    sizes = np.array(zpage_bytes(contents.tobytes(), 1)["lz4"], np.uint16)
+    configuration = Configuration(ram_bytes=PRESSED_RAM_BYTES, readahead_pages=1, buffers_bytes=buffers_bytes)
+    filling = np.ones(PRESSED_PAGES, np.bool_)
+    replays = [
+        replay(
+            Trace((ThreadTrace("", pages, writes, np.zeros(len(pages), np.uint32)),), {"lz4": sizes}),
+            configuration,
+            replace(costs, access_ns=_whole(access_ns)),
+        )
+        for pages, writes in (
+            (fill, filling),
+            (np.concatenate([fill, page]), np.concatenate([filling, is_write])),
+        )
+    ]
+    faults = replays[1].counters["faults"] - replays[0].counters["faults"]
+    return (pressed_ns - (replays[1].end_ns - replays[0].end_ns)) / faults
+
+
+def _access(memory: memoryview, page: NDArray[np.uint32], is_write: NDArray[np.bool_]) -> int:
+    """Touch a byte of a page after the other; the nanoseconds that it took."""
+    places = (page.astype(np.int64) * PAGE_BYTES).tolist()
+    steps = list(zip(places, is_write.tolist(), strict=True))
+    began = time.perf_counter_ns()
+    for place, writes in steps:
+        if writes:
+            memory[place] = 7
+        else:
+            memory[place]
+    return time.perf_counter_ns() - began
 
 
 def _access_ns(random: np.random.Generator) -> float:
     """A byte of a page that is there: what numpy takes for one index of many."""
     memory = np.ones(AREAS * AREA_PAGES * PAGE_BYTES, np.uint8)
     places = random.permutation(AREAS * AREA_PAGES) * PAGE_BYTES
-    return _least(lambda: _elapsed_ns(lambda: memory[places]) / len(places))
+    return _median(lambda: _elapsed_ns(lambda: memory[places]) / len(places))
 
 
 def _wake_ns() -> float:
@@ -217,7 +279,7 @@ def _wake_ns() -> float:
             os.read(read_end, 1)
 
     try:
-        return _least(lambda: _elapsed_ns(there_and_back) / (2 * WAKES))
+        return _median(lambda: _elapsed_ns(there_and_back) / (2 * WAKES))
     finally:
         os.close(write_end)
         os.close(read_end)
@@ -230,8 +292,12 @@ def _same_filled(random: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _compressible(random: np.random.Generator) -> NDArray[np.uint8]:
+    """Some noise, some words of a small vocabulary, and zeros, as pages of programs are."""
     pages = np.zeros((AREA_PAGES, PAGE_BYTES), np.uint8)
-    pages[:, :COMPRESSED_BYTES] = random.integers(0, 256, (AREA_PAGES, COMPRESSED_BYTES), dtype=np.uint8)
+    words = random.integers(0, 256, (WORDS, WORD_BYTES), dtype=np.uint8)
+    chosen = words[random.integers(0, WORDS, (AREA_PAGES, WORDED_BYTES // WORD_BYTES))]
+    pages[:, :NOISE_BYTES] = random.integers(0, 256, (AREA_PAGES, NOISE_BYTES), dtype=np.uint8)
+    pages[:, NOISE_BYTES : NOISE_BYTES + WORDED_BYTES] = chosen.reshape(AREA_PAGES, WORDED_BYTES)
     return pages.reshape(-1)
 
 
@@ -275,8 +341,8 @@ def _elapsed_ns(work: Callable[[], object]) -> int:
     return time.perf_counter_ns() - began
 
 
-def _least(measure: Callable[[], float]) -> float:
-    return min(measure() for _ in range(ROUNDS))
+def _median(measure: Callable[[], float]) -> float:
+    return statistics.median(measure() for _ in range(ROUNDS))
 
 
 def _whole(ns: float) -> int:

@@ -51,22 +51,32 @@ def tasks(
 ) -> list[Task]:
     """One for each configuration under each of the costs, which are given by name."""
     digest = results.digest(its_trace)
-    made = []
-    for costs_name, its_costs in costs.items():
-        every_ns = sample_every_ns(its_trace, its_costs)
-        for configuration in configurations:
-            key = results.key(digest, configuration, its_costs, every_ns)
-            made.append(
-                Task(
-                    key=key,
-                    trace=name,
-                    configuration=configuration,
-                    costs_name=costs_name,
-                    costs=its_costs,
-                    sample_every_ns=every_ns,
-                )
-            )
-    return made
+    return [
+        task(name, its_trace, digest, configuration, costs_name=costs_name, costs=its_costs)
+        for costs_name, its_costs in costs.items()
+        for configuration in configurations
+    ]
+
+
+def task(
+    name: str,
+    its_trace: Trace,
+    digest: str,
+    configuration: Configuration,
+    *,
+    costs_name: str,
+    costs: Costs,
+) -> Task:
+    """One replay of a trace that has this digest."""
+    every_ns = sample_every_ns(its_trace, costs)
+    return Task(
+        key=results.key(digest, configuration, costs, every_ns),
+        trace=name,
+        configuration=configuration,
+        costs_name=costs_name,
+        costs=costs,
+        sample_every_ns=every_ns,
+    )
 
 
 def sample_every_ns(its_trace: Trace, costs: Costs) -> int:
@@ -89,6 +99,7 @@ def carry_out(task: Task, its_trace: Trace) -> Outcome:
         "key": task.key,
         "trace": task.trace,
         "page_count": its_trace.page_count,
+        "lacks": its_trace.lacks,
         "configuration": configuration,
         "costs": task.costs_name,
         "bounds": _bounds(its_trace, configuration),

@@ -50,6 +50,7 @@ SCHEMA: Final = pa.schema(
         ("key", pa.string()),
         ("trace", pa.string()),
         ("page_count", _COUNT),
+        ("lacks", pa.list_(pa.string())),
         ("costs", pa.string()),
         ("ram_bytes", _COUNT),
         ("swap_bytes", _COUNT),
@@ -110,6 +111,8 @@ class Outcome:
     """The trace's name."""
     page_count: int
     """Pages that it touches."""
+    lacks: tuple[str, ...]
+    """What of a program's page accesses it does not show."""
     configuration: Configuration
     costs: str
     """The name of the costs."""
@@ -225,6 +228,7 @@ def _table(outcome: Outcome) -> pa.Table:
         "key": outcome.key,
         "trace": outcome.trace,
         "page_count": outcome.page_count,
+        "lacks": outcome.lacks,
         "costs": outcome.costs,
         **configuration,
         "policy": str(outcome.configuration.policy),
@@ -284,6 +288,7 @@ def _read_file(path: Path) -> Outcome:
         key=row["key"],
         trace=row["trace"],
         page_count=row["page_count"],
+        lacks=tuple(row["lacks"]),
         configuration=Configuration(
             **configuration | {"policy": _policy(row["policy"]), "defects": frozenset(row["defects"])}
         ),

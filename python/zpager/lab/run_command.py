@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 import click
 from click.shell_completion import CompletionItem
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from zpager import format_size
 from zpager.errors import ConfigurationError
 from zpager.lab import costs, execute, scenario
-from zpager.lab.formats import open_trace
+from zpager.lab.formats import Format, open_trace
+from zpager.lab.progress import progress, usable_cpus
 from zpager.lab.results import Outcome
 from zpager.lab.sweep import AXES, Plan, Sweep, split
 from zpager.lab.trace import Trace
@@ -80,6 +79,18 @@ def _complete(ctx: click.Context, argument: click.Parameter, incomplete: str) ->
     type=click.Path(exists=True, dir_okay=False),
     help="A TOML file with the same names as the flags, and `traces`; flags win.",
 )
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(get_args(Format)),
+    help="What the traces are.  [default: what their names or contents tell]",
+)
+@click.option("--columns", default="", help="Of csv: which column is what, in libCacheSim's words.")
+@click.option(
+    "--block-bytes",
+    type=click.IntRange(1),
+    help="Of oracleGeneral and csv: objects are places on a disk, in blocks of so many bytes.",
+)
 @click.option("--seed", type=click.IntRange(0), help=f"For scenarios.  [default: {DEFAULT_SEED}]")
 @click.option(
     "--default-ratio",
@@ -105,6 +116,9 @@ def run(
     traces: tuple[str, ...],
     costs_names: tuple[str, ...],
     config: str | None,
+    format_name: Format | None,
+    columns: str,
+    block_bytes: int | None,
     seed: int | None,
     default_ratio: float | None,
     processes: int | None,
@@ -125,7 +139,8 @@ def run(
     its_costs = {name: costs.costs(name) for name in split(costs_names) or plan.costs or (DEFAULT_COSTS,)}
     ratio = default_ratio or plan.default_ratio or DEFAULT_RATIO
     its_seed = seed if seed is not None else plan.seed if plan.seed is not None else DEFAULT_SEED
-    opened = _open(names, its_seed)
+    read = partial(open_trace, format=format_name, columns=columns, block_bytes=block_bytes)
+    opened = _open(names, its_seed, read)
     tasks = [
         task
         for name, trace in opened.items()
@@ -136,7 +151,7 @@ def run(
     already = len({task.key for task in tasks}) - len(missing)
     click.echo(f"{len(missing)} to replay, {already} already in {directory}")
     impossible: list[Outcome] = []
-    with _progress(len(missing)) as advance:
+    with progress(len(missing)) as advance:
 
         def on_done(outcome: Outcome) -> None:
             if outcome.result is None:
@@ -146,7 +161,7 @@ def run(
         if dask is not None:
             execute.run_on_dask(missing, opened, directory, address=dask, on_done=on_done)
         else:
-            execute.run(missing, opened, directory, processes=processes or _usable_cpus(), on_done=on_done)
+            execute.run(missing, opened, directory, processes=processes or usable_cpus(), on_done=on_done)
     for outcome in impossible:
         click.echo(
             f"{outcome.trace}, {format_size(outcome.configuration.ram_bytes)} of RAM: {outcome.impossible}",
@@ -155,13 +170,13 @@ def run(
     click.echo(f"results: {directory}; see them by: zpager lab report {directory}")
 
 
-def _open(names: tuple[str, ...], seed: int) -> dict[str, Trace]:
+def _open(names: tuple[str, ...], seed: int, read: Callable[[str], Trace]) -> dict[str, Trace]:
     """Traces and scenarios, by the names that results have."""
     opened: dict[str, Trace] = {}
     for name in names:
         is_scenario = name.endswith(".py") or (name in scenario.names() and not os.path.exists(name))
         try:
-            trace = scenario.make(name, seed).trace() if is_scenario else open_trace(name)
+            trace = scenario.make(name, seed).trace() if is_scenario else read(name)
         except OSError as error:
             raise ConfigurationError(
                 f"{name}: {error.strerror or error}; scenarios with names are {', '.join(scenario.names())}"
@@ -179,20 +194,3 @@ def _open(names: tuple[str, ...], seed: int) -> dict[str, Trace]:
         for lack in trace.lacks:
             click.echo(f"  it lacks: {lack}")
     return opened
-
-
-def _usable_cpus() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal; nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal or not total:
-        yield lambda: None
-        return
-    columns = TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("replay", total=total)
-        yield lambda: progress.advance(task)

@@ -75,10 +75,17 @@ def groups(outcomes: Iterable[Outcome]) -> list[Group]:
     found = []
     for (trace, costs), members in groupby(sorted(outcomes, key=of), key=of):
         its_own = list(members)
-        possible = [outcome for outcome in its_own if outcome.result is not None]
-        impossible = [outcome for outcome in its_own if outcome.result is None]
+        possible = [outcome for outcome in its_own if not why_not(outcome)]
+        impossible = [outcome for outcome in its_own if why_not(outcome)]
         found.append(Group(trace, costs, sorted(possible, key=lambda one: one.lost_ns), impossible))
     return found
+
+
+def why_not(outcome: Outcome) -> str:
+    """Why a replay did not come to its end; nothing if it did."""
+    if outcome.result is None or outcome.result.gave_up_ns is None:
+        return outcome.impossible
+    return f"after {outcome.result.gave_up_ns / 1e9:.1f} s no frame had been to be had for 30 s"
 
 
 def axis_name(name: str) -> str:

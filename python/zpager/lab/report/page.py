@@ -9,7 +9,7 @@ from typing import Final
 from zpager import format_size
 from zpager.lab.report import figures, tables, theme
 from zpager.lab.report.figures import Picture
-from zpager.lab.report.group import Group
+from zpager.lab.report.group import Group, why_not
 from zpager.lab.report.tables import Rows
 from zpager.stats import PAGE_BYTES
 
@@ -101,6 +101,9 @@ def _section(name: str, group: Group, pictures: Sequence[Picture]) -> str:
             f"The fastest, <strong>{escape(group.label(best))}</strong>, waits {best.lost_ns / 1e9:,.3f} s; "
             f"the slowest, {escape(group.label(worst))}, {worst.lost_ns / 1e9:,.3f} s.</p>"
         )
+        if best.lacks:
+            lacks = "".join(f"<li>{escape(lack)}</li>" for lack in best.lacks)
+            parts.append(f"<p>What this trace does not show:</p><ul>{lacks}</ul>")
         parts.append(_table("The fastest configuration for a given RAM", tables.fastest(group)))
         general = [one for one in pictures if one.name.count("-") == 1]
         parts.append(_figures(general))
@@ -121,10 +124,10 @@ def _section(name: str, group: Group, pictures: Sequence[Picture]) -> str:
         )
     if group.impossible:
         items = "".join(
-            f"<li>{escape(group.label(outcome))}: {escape(outcome.impossible)}</li>"
+            f"<li>{escape(group.label(outcome))}: {escape(why_not(outcome))}</li>"
             for outcome in group.impossible
         )
-        parts.append(f"<h3>Impossible</h3><ul>{items}</ul>")
+        parts.append(f"<h3>What did not come to its end</h3><ul>{items}</ul>")
     parts.append("</section>")
     return "\n".join(parts)
 
