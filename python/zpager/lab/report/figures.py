@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Final
 
 import numpy as np
@@ -42,6 +43,7 @@ _IDLE_RATE = 0.001
 """Of accesses, against the highest: below it, and with next to no time lost, all tasks sleep."""
 _IDLE_SHARE = 0.01
 _PAUSE_SHARE = 0.04
+_LABEL_LETTERS = 28
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def misses_by_tier(group: Group, name: str) -> Picture:
         axes.plot(
             optimal, places, linestyle="none", marker="|", markersize=14, color=COLOURS[3], label="optimum"
         )
-        axes.set_yticks(places, [group.label(outcome) for outcome in shown])
+        axes.set_yticks(places, [fill(group.label(outcome), _LABEL_LETTERS) for outcome in shown])
         axes.invert_yaxis()
         axes.set_xlabel("misses, thousands")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4)
@@ -141,7 +143,7 @@ def device_traffic(group: Group, name: str) -> Picture:
             axes.barh(
                 places + (number - 0.5) * 0.38, amounts, height=0.36, label=label, color=COLOURS[number]
             )
-        axes.set_yticks(places, [group.label(outcome) for outcome in shown])
+        axes.set_yticks(places, [fill(group.label(outcome), _LABEL_LETTERS) for outcome in shown])
         axes.invert_yaxis()
         axes.set_xlabel("MiB")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)

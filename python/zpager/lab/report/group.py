@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import get_args
 
 from zpager import format_size
-from zpager.lab.replay import Configuration
+from zpager.lab.replay import Configuration, Defect
 from zpager.lab.results import Outcome
 
 _SHOWN_MOST = 4
+_ALL_DEFECTS = frozenset(get_args(Defect))
 _AXES = {
     "ram_bytes": "RAM",
     "swap_bytes": "swap",
@@ -47,7 +49,8 @@ class Group:
 
     def label(self, outcome: Outcome) -> str:
         """What tells a configuration from the others here."""
-        return ", ".join(shown(outcome.configuration, name) for name in self.varying)
+        fields = (shown(outcome.configuration, name) for name in self.varying)
+        return ", ".join(field for field in fields if field)
 
     def fastest_by_ram(self) -> list[Outcome]:
         """For each RAM the outcome that waits least, by RAM."""
@@ -97,7 +100,7 @@ def shown(configuration: Configuration, name: str) -> str:
     """A field of a configuration, as a person reads it."""
     value = getattr(configuration, name)
     if name == "defects":
-        return " + ".join(sorted(value)) or "no defect"
+        return "all defects" if value == _ALL_DEFECTS else " + ".join(sorted(value))
     if value is None:
         return "auto"
     return format_size(value) if name.endswith("_bytes") else str(value)
