@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 # Debian packages.
-PROGRAMS := chromium gcc libpython3-testsuite sqlite3 stress-ng valgrind
+PROGRAMS := chromium gcc libpython3.11-testsuite sqlite3 stress-ng valgrind
 # Of the running interpreter's own tools only, whatever the shell has activated.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
@@ -30,9 +30,10 @@ $(VENV)/built: $(VENV)/made $(RUST_SOURCES)
 programs: $(VENV)/programs ## Install what tests run under zpager: as root what Debian has, too
 
 $(VENV)/programs: $(VENV)/built
-	$(BIN)/pip install --quiet --group programs
+	$(BIN)/pip install --quiet --group programs --group compare
 	if [ "$$(id -u)" = 0 ] && command -v apt-get; then \
-		(apt-get update -qq && apt-get install -y -qq $(PROGRAMS)) || echo 'not installed; their tests skip'; fi
+		apt-get update -qq; for program in $(PROGRAMS); do \
+		apt-get install -y -qq $$program || echo "$$program is not installed; its tests skip"; done; fi
 	touch $@
 
 demo: setup ## Run the RFC's contest on this machine's memory: about a minute

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zpager import ConfigurationError
@@ -249,6 +249,7 @@ ACCESSES = st.lists(
 )
 
 
+@settings(deadline=None)  # a busy machine
 @given(ACCESSES, st.integers(30, 200))
 def test_lackeys_lines_are_read_as_by_a_plain_reading(
     accesses: list[tuple[str, int, int]], batch_bytes: int

@@ -188,7 +188,7 @@ def test_stress_ng_for_long(stressor: str, disk_directory: Path) -> None:
 # CPython's own tests.
 
 
-# Debian's has all of them (libpython3-testsuite); others are built without some.
+# Debian's has all of them (libpython3.11-testsuite); others are built without some.
 INTERPRETERS = ("/usr/bin/python3", sys.executable)
 # Where the host of a virtual machine has no sockets for it, this one waits for ever, also without zpager.
 IGNORED = "*VSOCK*"
