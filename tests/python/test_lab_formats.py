@@ -44,6 +44,7 @@ def test_page_numbers_are_dense_and_in_the_order_in_which_keys_come() -> None:
     assert numbers.count == len(known)
 
 
+@settings(deadline=None)  # a busy machine
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 20_000))))
 def test_ranges_are_spread_over_the_pages_that_they_reach(ranges: list[tuple[int, int]]) -> None:
     ranges = [(start, size) for start, size in ranges if start + max(size, 1) <= 2**64]
@@ -101,6 +102,7 @@ def test_oracle_general(tmp_path: Path, compression: str | None, monkeypatch: py
     assert trace.lacks[-2:] == (NO_WRITES, CUT_SHORT)
 
 
+@settings(deadline=None)  # a busy machine
 @given(
     st.lists(
         st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)), min_size=1
