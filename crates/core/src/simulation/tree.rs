@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn who_sleeps_gives_way_to_who_works() {
         let mut seeds_that_tell = 0;
-        for seed in 1..40 {
+        for seed in 1..100 {
             let mut tree = Tree::new(seed, 2);
             let [sleeper, worker] = [0, 1].map(|process: usize| tree.processes[process].place);
             work(&mut tree, 0, 3000);
