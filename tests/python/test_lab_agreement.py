@@ -171,6 +171,7 @@ POOL_PERCENT = 4
 """More than the process can fill."""
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(why_not is not None, reason=f"zswap is not touched: {why_not}")
 @pytest.mark.timeout(1200)
 def test_the_order_of_configurations_is_that_of_kernel_zswap() -> None:

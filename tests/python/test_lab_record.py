@@ -137,7 +137,8 @@ def test_a_limit_of_accesses_ends_the_program(tmp_path: Path, touches: str) -> N
 @pytest.mark.parametrize("way", ["lackey", pytest.param("pager", marks=pytest.mark.userfaultfd)])
 def test_an_interrupt_ends_it_with_what_there_is(tmp_path: Path, way: str) -> None:
     with subprocess.Popen(
-        [*RECORD, "-o", tmp_path / "t", "--with", way, "--", "cat"],
+        # What a shell runs in the background ignores it.
+        ["env", "--default-signal=INT", *RECORD, "-o", tmp_path / "t", "--with", way, "--", "cat"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

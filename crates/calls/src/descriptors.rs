@@ -1,6 +1,8 @@
-//! Whether a descriptor is open, asked by a program that goes through all numbers: the pager's own are not.
+//! Whether a descriptor is open, asked by a program that goes through all numbers: under `zpager run` the pager's own
+//! are not.
 
 use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use zpager_linux::descriptors::is_kept;
 use zpager_linux::errno::set_errno;
@@ -21,9 +23,16 @@ originals! {
     fcntl64: Fcntl;
 }
 
+static IS_HIDING: AtomicBool = AtomicBool::new(false);
+
+/// From now on: for a program that does not know of the pager, whose `close` leaves these descriptors alone, too.
+pub fn hide() {
+    IS_HIDING.store(true, Ordering::Relaxed);
+}
+
 /// What the C library says, unless the descriptor is the pager's.
 fn unless_kept(file: c_int, ask: impl FnOnce() -> c_int) -> c_int {
-    if is_kept(file) {
+    if IS_HIDING.load(Ordering::Relaxed) && is_kept(file) {
         set_errno(libc::EBADF);
         return -1;
     }

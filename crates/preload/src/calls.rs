@@ -8,7 +8,7 @@ use libc::{
     siginfo_t, stack_t, timespec, timeval,
 };
 use zpager_calls::{
-    for_each_call, for_each_own_call, last_thread, signals, stacks, stdio, transfer, wrappers,
+    descriptors, for_each_call, for_each_own_call, last_thread, signals, stacks, stdio, transfer, wrappers,
 };
 use zpager_linux::pager::{Delivery, Options};
 use zpager_linux::signal_mode;
@@ -47,6 +47,7 @@ for_each_own_call!(export_own);
 /// and says how faults are told then.
 pub fn prepare(options: &Options, wanted: Option<Delivery>) -> Delivery {
     last_thread::watch();
+    descriptors::hide();
     if wanted == Some(Delivery::Thread) {
         return Delivery::Thread;
     }
