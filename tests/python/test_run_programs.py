@@ -31,8 +31,8 @@ SWAP = "--swap=4GiB"
 RSS_OF_RAM_MOST = 1.05
 
 # RAM for each in MiB: for a test that takes seconds, and for one that takes minutes. What is not managed
-# takes its part. sort and gcc go over all of their memory again and again.
-SHORT = {"numpy": 64, "objects": 48, "sqlite3": 40, "pandas": 192}
+# takes its part, of pandas with pyarrow 200 MiB. sort and gcc go over all of their memory again and again.
+SHORT = {"numpy": 64, "objects": 48, "sqlite3": 40, "pandas": 384}
 LONG = {"numpy": 512, "objects": 256, "sqlite3": 256, "sort": 128, "gcc": 512, "pandas": 1024}
 SHORT_SECONDS = 120
 LONG_SECONDS = 1200
