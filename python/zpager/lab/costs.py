@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -102,6 +102,14 @@ class Costs:
         except KeyError:
             known = ", ".join(self.codecs)
             raise ConfigurationError(f"costs of the codec {codec!r} are unknown, but of {known}") from None
+
+    def of_engine(self, codec: str) -> dict[str, int]:
+        """All costs by name, with those of this codec, as the engine takes them.
+
+        Raises ConfigurationError if the codec's are unknown.
+        """
+        names = (item.name for item in fields(self) if item.name != "codecs")
+        return {name: getattr(self, name) for name in names} | asdict(self.of_codec(codec))
 
     def to_toml(self) -> str:
         """As text that `read` takes."""

@@ -22,12 +22,10 @@ from zpager.lab import bounds, results, trace
 from zpager.lab.costs import Costs
 from zpager.lab.replay import Configuration, replay
 from zpager.lab.results import Bounds, Outcome
-from zpager.lab.trace import Trace
+from zpager.lab.trace import ASLEEP_NS, Trace
 from zpager.stats import PAGE_BYTES
 
 _SAMPLES_LEAST: Final = 128
-_AWAKE_NS_MOST: Final = 100_000_000
-"""Whoever thinks for longer than that between two accesses is asleep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +81,7 @@ def sample_every_ns(its_trace: Trace, costs: Costs) -> int:
     """So that there are samples enough of the fastest replay that can be, without any wait or sleep."""
     awake_ns = max(
         (
-            int(np.minimum(thread.think_ns, _AWAKE_NS_MOST).sum(dtype=np.uint64))
+            int(np.minimum(thread.think_ns, ASLEEP_NS).sum(dtype=np.uint64))
             + costs.access_ns * len(thread.page)
             for thread in its_trace.threads
         ),

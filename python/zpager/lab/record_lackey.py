@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from zpager.errors import ConfigurationError
 from zpager.lab.contents import Contents
 from zpager.lab.formats import lackey
-from zpager.lab.formats.collector import CUT_SHORT, LONGEST_THINK_NS
+from zpager.lab.formats.collector import CUT_SHORT
 from zpager.lab.formats.page_numbers import PageNumbers
 from zpager.lab.record import Recorded, Running, pipe, run_recorded
-from zpager.lab.trace import Writer
+from zpager.lab.trace import LONGEST_THINK_NS, Writer
 from zpager.run import program
 
 LACKS: Final = (

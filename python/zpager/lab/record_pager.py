@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from zpager.errors import ConfigurationError
 from zpager.lab.contents import CODECS
-from zpager.lab.formats.collector import CUT_SHORT, LONGEST_THINK_NS
+from zpager.lab.formats.collector import CUT_SHORT
 from zpager.lab.formats.page_numbers import PageNumbers
 from zpager.lab.growing import Growing
 from zpager.lab.record import Recorded, Running, pipe, run_recorded
-from zpager.lab.trace import THREADS_MOST, UNKNOWN_BYTES, Writer
+from zpager.lab.trace import LONGEST_THINK_NS, THREADS_MOST, UNKNOWN_BYTES, Writer
 from zpager.run import preload
 from zpager.run.ledger import new_ledger
 from zpager.run.possible import find_possible

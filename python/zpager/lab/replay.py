@@ -172,7 +172,6 @@ def replay(trace: Trace, configuration: Configuration, costs: Costs, sample_ever
     Other threads of Python run meanwhile. Raises ConfigurationError for a configuration that cannot be, or
     that has no room for the trace.
     """
-    codec = costs.of_codec(configuration.codec)
     swap_bytes = configuration.swap_bytes
     if swap_bytes is None:
         swap_bytes = max(trace.page_count, 1) * PAGE_BYTES
@@ -189,23 +188,7 @@ def replay(trace: Trace, configuration: Configuration, costs: Costs, sample_ever
         eviction=configuration.eviction,
         defects=sorted(configuration.defects),
         readahead_pages=configuration.readahead_pages,
-        costs={
-            "cpus": costs.cpus,
-            "access_ns": costs.access_ns,
-            "fault_ns": costs.fault_ns,
-            "wake_ns": costs.wake_ns,
-            "map_ns": costs.map_ns,
-            "unmap_call_ns": costs.unmap_call_ns,
-            "unmap_ns": costs.unmap_ns,
-            "move_ns": costs.move_ns,
-            "compress_ns": codec.compress_ns,
-            "decompress_ns": codec.decompress_ns,
-            "read_ns": costs.read_ns,
-            "write_ns": costs.write_ns,
-            "seek_ns": costs.seek_ns,
-            "transfer_ns": costs.transfer_ns,
-            "queue_depth": costs.queue_depth,
-        },
+        costs=costs.of_engine(configuration.codec),
         sample_every_ns=sample_every_ns,
     )
     threads = tuple(

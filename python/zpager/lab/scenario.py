@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from zpager.errors import ConfigurationError
 from zpager.lab.drawn_pages import CODECS, Contents, named
-from zpager.lab.trace import ThreadTrace, Trace
+from zpager.lab.trace import LONGEST_THINK_NS, ThreadTrace, Trace
 from zpager.options import size_argument
 from zpager.sizes import Size
 from zpager.stats import PAGE_BYTES
@@ -45,7 +45,6 @@ FUNCTION: Final = "scenario"
 """What a file's function has to be called; it takes the seed."""
 
 _SECOND_NS = 1_000_000_000
-_LONGEST_THINK_NS = (1 << 32) - 1
 _DIRECTORY = Path(__file__).with_name("scenarios")
 
 
@@ -249,12 +248,12 @@ class Scenario:
                 continue
             is_write = random.random(len(page)) < phase.writes
             think_ns = np.full(len(page), phase.think_ns, np.uint32)
-            looks = pause_ns // _LONGEST_THINK_NS
+            looks = pause_ns // LONGEST_THINK_NS
             if looks:
                 pages.append(np.full(looks, page[0]))
                 writes.append(np.zeros(looks, np.bool_))
-                thinks.append(np.full(looks, _LONGEST_THINK_NS, np.uint32))
-            think_ns[0] = min(phase.think_ns + pause_ns % _LONGEST_THINK_NS, _LONGEST_THINK_NS)
+                thinks.append(np.full(looks, LONGEST_THINK_NS, np.uint32))
+            think_ns[0] = min(phase.think_ns + pause_ns % LONGEST_THINK_NS, LONGEST_THINK_NS)
             pause_ns = 0
             pages.append(page)
             writes.append(is_write)
@@ -314,9 +313,9 @@ def _check(thread: str, phase: Phase) -> None:
         raise ConfigurationError(
             f"thread {thread!r}: writes={phase.writes!r} of {phase}: give a share from 0 to 1"
         )
-    if not 0 <= phase.think_ns <= _LONGEST_THINK_NS:
+    if not 0 <= phase.think_ns <= LONGEST_THINK_NS:
         raise ConfigurationError(
-            f"thread {thread!r}: think_ns={phase.think_ns!r} of {phase}: give 0 to {_LONGEST_THINK_NS}"
+            f"thread {thread!r}: think_ns={phase.think_ns!r} of {phase}: give 0 to {LONGEST_THINK_NS}"
         )
     for name in ("accesses", "stretch_pages"):
         if getattr(phase, name, 1) < 1:

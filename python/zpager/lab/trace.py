@@ -26,6 +26,9 @@ SCHEMA_VERSION: Final = 1
 """Of the file; a column that goes or changes its meaning is a new version, one that is added is not."""
 UNKNOWN_BYTES: Final = 0xFFFF
 """Stands in `Trace.zpage_bytes` for a page of which nobody knows what it compresses to."""
+LONGEST_THINK_NS: Final = 0xFFFF_FFFF
+ASLEEP_NS: Final = 100_000_000
+"""Whoever thinks for longer than that between two accesses is asleep."""
 PAGES_MOST: Final = 1 << 31
 THREADS_MOST: Final = 1 << 16
 

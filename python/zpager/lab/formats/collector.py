@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from zpager.errors import ConfigurationError
 from zpager.lab.formats.page_numbers import PageNumbers
-from zpager.lab.trace import ThreadTrace, Trace
+from zpager.lab.trace import LONGEST_THINK_NS, ThreadTrace, Trace
 from zpager.stats import PAGE_BYTES
 
-LONGEST_THINK_NS = 0xFFFF_FFFF
 CUT_SHORT = f"pauses of more than {LONGEST_THINK_NS / 1e9:.2f} s are cut to that"
 NO_WRITES = "whether an access is a write: all count as reads"
 

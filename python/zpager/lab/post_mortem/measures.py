@@ -8,9 +8,8 @@ import numpy as np
 
 from zpager.lab.replay import ThreadResult
 from zpager.lab.results import Outcome
-from zpager.lab.trace import Trace
+from zpager.lab.trace import ASLEEP_NS, Trace
 
-_ASLEEP_NS: Final = 100_000_000
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -28,7 +27,7 @@ def slow_down(outcome: Outcome, trace: Trace) -> float:
     """How many times as long the busy threads take as they would without any wait, sleep left out; of those
     accesses that were made. Infinite where none was."""
     asleep_ns = {
-        thread.name: int(thread.think_ns[thread.think_ns > _ASLEEP_NS].sum(dtype=np.uint64))
+        thread.name: int(thread.think_ns[thread.think_ns > ASLEEP_NS].sum(dtype=np.uint64))
         for thread in trace.threads
     }
     lost_ns = own_ns = 0
