@@ -11,9 +11,7 @@ from zpager.errors import Error
 from zpager.lab.record import Recorded
 from zpager.lab.record_lackey import with_lackey
 from zpager.lab.record_pager import with_pager
-from zpager.run.program import CannotStart
-
-_OWN_FAILURE = 125
+from zpager.run.program import OWN_FAILURE, CannotStart
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -80,9 +78,9 @@ def record(
     except CannotStart as reason:
         _fail(reason.code, str(reason))
     except Error as error:
-        _fail(_OWN_FAILURE, f"{type(error).__name__}: {error}")
+        _fail(OWN_FAILURE, f"{type(error).__name__}: {error}")
     except OSError as error:
-        _fail(_OWN_FAILURE, f"{error.filename or output}: {error.strerror}")
+        _fail(OWN_FAILURE, f"{error.filename or output}: {error.strerror}")
     _tell(recorded, output)
     sys.exit(0 if recorded.is_ended_by_limit else recorded.code)
 

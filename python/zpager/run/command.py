@@ -18,7 +18,6 @@ from zpager.run.ledger import new_ledger
 from zpager.run.possible import find_possible
 from zpager.run.settings import SETTINGS, Value, min_size_bytes, options_of, resolve
 
-_OWN_FAILURE = 125
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -54,7 +53,7 @@ class _Run(click.Command):
             return super().make_context(*arguments, **more)
         except click.UsageError as error:
             error.show()
-            sys.exit(_OWN_FAILURE)
+            sys.exit(program.OWN_FAILURE)
 
 
 def _files(ctx: click.Context, argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -90,7 +89,7 @@ def run(command: tuple[str, ...], **flags: Any) -> NoReturn:
     except program.CannotStart as reason:
         _fail(reason.code, str(reason))
     except Error as error:
-        _fail(_OWN_FAILURE, f"{type(error).__name__}: {error}")
+        _fail(program.OWN_FAILURE, f"{type(error).__name__}: {error}")
     sys.exit(code)
 
 

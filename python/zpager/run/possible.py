@@ -6,8 +6,6 @@ from zpager.doctor import examine
 from zpager.options import Options
 from zpager.run import preload, program
 
-_OWN_FAILURE = 125
-
 
 def find_possible(name: str, options: Options) -> str:
     """The path of a program that can be run with these options.
@@ -17,9 +15,9 @@ def find_possible(name: str, options: Options) -> str:
     path = program.find(name)
     program.require_preloadable(path)
     if not preload.LIBRARY.exists():
-        raise program.CannotStart(_OWN_FAILURE, f"{preload.LIBRARY} is missing; install zpager anew")
+        raise program.CannotStart(program.OWN_FAILURE, f"{preload.LIBRARY} is missing; install zpager anew")
     problems = [finding for finding in examine(options.swap_directory) if finding.status == "problem"]
     if problems:
         told = "; ".join(f"{one.subject}: {one.found}; {one.remedy}" for one in problems)
-        raise program.CannotStart(_OWN_FAILURE, told)
+        raise program.CannotStart(program.OWN_FAILURE, told)
     return path

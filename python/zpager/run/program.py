@@ -15,6 +15,8 @@ _PROGRAM_HEADERS_MOST = 512
 _INTERPRETERS_MOST = 4
 _GO_MARKS = (b"\xff Go buildinf:", b"Go build ID:")
 _GO_MARK_WITHIN_BYTES = 1 << 20
+OWN_FAILURE = 125
+"""The exit code of a failure of zpager itself, as of `env`."""
 
 
 @dataclass(frozen=True)
