@@ -13,6 +13,7 @@ The map, from what one uses to what it stands on:
 - `_core`: the engine, compiled from Rust: faults, reclaim, zcache, unuse, the swap file.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from zpager._core import Allocation
@@ -28,10 +29,13 @@ from zpager.errors import (
     UserfaultfdUnavailable,
 )
 from zpager.sizes import format_size, parse_size
-from zpager.stats import Stats
 
 if TYPE_CHECKING:
     from zpager.pager import Pager
+    from zpager.stats import Stats
+
+# Found when they are asked for: the command line does not need them, and starts in the way of every program.
+_LAZY = {"Pager": "zpager.pager", "Stats": "zpager.stats"}
 
 __all__ = [
     "Allocation",
@@ -52,12 +56,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`Pager`, when it is asked for: it needs numpy, and the command line does not."""
-    if name == "Pager":
-        from zpager.pager import Pager  # noqa: PLC0415
-
-        globals()["Pager"] = Pager
-        return Pager
+    if name in _LAZY:
+        found = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

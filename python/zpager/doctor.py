@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +16,7 @@ from typing import Literal, TypeAlias
 from zpager import _core
 from zpager.errors import ConfigurationError
 from zpager.machine import CgroupLimit, cgroup_limit, file_system_type, physical_ram_bytes
-from zpager.sizes import format_size
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES, format_size
 from zpager.swap_directory import choose_swap_directory, doubt_about, free_bytes
 
 Status: TypeAlias = Literal["ok", "warning", "problem"]
@@ -54,9 +52,9 @@ def examine(swap_dir: str | os.PathLike[str] | None = None) -> list[Finding]:
     """Look at everything that zpager needs here; `swap_dir` as for `Pager`."""
     probed = _core.probe()
     return [
-        check_kernel(platform.release(), os.sysconf("SC_PAGE_SIZE")),
+        check_kernel(os.uname().release, os.sysconf("SC_PAGE_SIZE")),
         check_userfaultfd(probed),
-        check_features(probed, platform.release()),
+        check_features(probed, os.uname().release),
         check_process_madvise(probed),
         check_io_uring(probed),
         check_swap_directory(swap_dir),

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Self, TypeAlias, get_args
 
 from zpager.errors import ConfigurationError, DeviceError
-from zpager.sizes import Size, format_size, parse_size
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES, Size, format_size, parse_size
 from zpager.swap_directory import choose_swap_directory, free_bytes
 
 Codec: TypeAlias = Literal["lz4", "zstd"]
@@ -21,6 +20,7 @@ Policy: TypeAlias = Literal["frame-lru", "second-chance", "sieve", "s3-fifo", "f
 Faults: TypeAlias = Literal["auto", "signal", "thread"]
 Io: TypeAlias = Literal["auto", "io_uring", "threads"]
 
+CODECS: Final[tuple[Codec, ...]] = get_args(Codec)
 DEFAULT_CODEC: Final[Codec] = "lz4"
 DEFAULT_EVICTION: Final[Eviction] = "intact"
 DEFAULT_FAULTS: Final[Faults] = "auto"
@@ -79,7 +79,7 @@ class Options:
                 f"pool_limit={pool_limit!r} is {format_size(pool_limit_bytes)}, more than "
                 f"ram={format_size(ram_bytes)}, of which the pool is a part; give a share such as '50%'"
             )
-        _choose("codec", codec, get_args(Codec))
+        _choose("codec", codec, CODECS)
         _choose("pool", pool, get_args(Pool))
         _choose("policy", policy, get_args(Policy))
         _choose("eviction", eviction, get_args(Eviction))

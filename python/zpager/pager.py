@@ -45,8 +45,8 @@ from zpager.options import (
     size_argument,
     with_bytes,
 )
-from zpager.sizes import Size, format_size
-from zpager.stats import PAGE_BYTES, Stats
+from zpager.sizes import PAGE_BYTES, Size, format_size
+from zpager.stats import Stats
 from zpager.swap_directory import doubt_about
 
 if TYPE_CHECKING:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import operator
 import re
-from typing import SupportsIndex, TypeAlias
+from typing import Final, SupportsIndex, TypeAlias
 
 from zpager.errors import ConfigurationError
 from zpager.machine import memory_limit_bytes
+
+PAGE_BYTES: Final = 4096
 
 Size: TypeAlias = str | SupportsIndex | float
 """What is taken as a size: text with a unit, text in per cent, or a plain number of bytes."""

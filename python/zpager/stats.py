@@ -12,9 +12,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
-from zpager.sizes import format_size
-
-PAGE_BYTES = 4096
+from zpager.sizes import PAGE_BYTES, format_size
 
 Histogram: TypeAlias = tuple[tuple[int, int], ...]
 """Pairs of (upper bound, count), the bounds being powers of two."""
@@ -211,34 +209,34 @@ class Stats:
     def fault_us_p50(self) -> int | None:
         """Microseconds within which half of the faults ended, rounded up to a power of two; None without
         faults."""
-        return _quantile(self.fault_us, 0.5)
+        return quantile(self.fault_us, 0.5)
 
     @property
     def fault_us_p99(self) -> int | None:
         """Microseconds within which 99% of the faults ended, rounded up to a power of two; None without
         faults."""
-        return _quantile(self.fault_us, 0.99)
+        return quantile(self.fault_us, 0.99)
 
     @property
     def unuse_to_write_us_p50(self) -> int | None:
         """Microseconds in which half of the evicted pages were on the device, rounded up; None without
         any."""
-        return _quantile(self.unuse_to_write_us, 0.5)
+        return quantile(self.unuse_to_write_us, 0.5)
 
     @property
     def unuse_to_write_us_p99(self) -> int | None:
         """Microseconds in which 99% of the evicted pages were on the device, rounded up; None without any."""
-        return _quantile(self.unuse_to_write_us, 0.99)
+        return quantile(self.unuse_to_write_us, 0.99)
 
     @property
     def eviction_us_p50(self) -> int | None:
         """Microseconds within which half of the evicted frames were free, rounded up; None without any."""
-        return _quantile(self.eviction_us, 0.5)
+        return quantile(self.eviction_us, 0.5)
 
     @property
     def eviction_us_p99(self) -> int | None:
         """Microseconds within which 99% of the evicted frames were free, rounded up; None without any."""
-        return _quantile(self.eviction_us, 0.99)
+        return quantile(self.eviction_us, 0.99)
 
     def __sub__(self, earlier: Stats) -> Stats:
         """What happened between `earlier` and this."""
@@ -386,7 +384,7 @@ class Stats:
         return name, format_size(size_bytes), f"{share}  {note}".rstrip()
 
 
-def _quantile(histogram: Histogram, share: float) -> int | None:
+def quantile(histogram: Histogram, share: float) -> int | None:
     """The upper bound of the bucket in which `share` of all counts is reached; None for an empty
     histogram."""
     wanted = share * sum(count for _, count in histogram)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 CHUNK_PAGES = 256
 NOISE_BYTES = (300, 2500)

@@ -90,3 +90,22 @@ def open_files_in(directory: Path) -> list[int]:
         if Path(target).parent == directory:
             found.append(descriptor)
     return found
+
+
+def has_huge_pages() -> bool:
+    """Whether the system has any."""
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    return setting.exists() and "[never]" not in setting.read_text()
+
+
+def huge_bytes_at(address: int) -> int:
+    """How much of the kernel's area of memory that an address is in is in huge pages."""
+    is_it = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, *rest = line.split()
+        if not name.endswith(":"):
+            start, end = (int(part, 16) for part in name.split("-"))
+            is_it = start <= address < end
+        elif is_it and name == "AnonHugePages:":
+            return int(rest[0]) << 10
+    raise AssertionError(f"nothing is mapped at {address:#x}")

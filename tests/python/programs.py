@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
-from engines import MIB, address_of, as_words, evict, make_engine, open_files_in, used_bytes
+from engines import MIB, address_of, as_words, evict, huge_bytes_at, make_engine, open_files_in, used_bytes
 from numpy.typing import NDArray
 from turmoil import Turmoil, Words
 
@@ -71,6 +71,16 @@ def turmoil(faults: str, pool: str, access: str, seconds: str) -> None:
     operations = Turmoil(engine, managed_bytes=64 * MIB, access=access).run(float(seconds))
     engine.check()
     print(json.dumps({"operations": operations} | engine.counters()))
+
+
+def map_huge_pages(advice: str) -> None:
+    """Maps 32 MiB with this advice to the kernel, and writes. Prints the bytes in huge pages."""
+    memory = mmap.mmap(-1, 32 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if advice != "nothing":
+        memory.madvise(getattr(mmap, advice))
+    words = np.frombuffer(memory, np.int64)
+    words[:] = 1
+    print(huge_bytes_at(words.ctypes.data + 16 * MIB))
 
 
 def read_at_random(faults: str) -> None:

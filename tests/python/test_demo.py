@@ -39,7 +39,7 @@ from zpager.demo.runner import RunFailed, carry_out
 from zpager.demo.verify import mismatches, replay
 from zpager.demo.work import Orders, Work, digest
 from zpager.options import DEFAULT_EVICTION, DEFAULT_POLICY, Eviction, Policy
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 MIB = 1 << 20
 BUSY_BYTES = MIB

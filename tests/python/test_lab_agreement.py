@@ -21,7 +21,8 @@ from zpager.lab.costs import PROFILES, Costs
 from zpager.lab.replay import Configuration, Result, replay
 from zpager.lab.trace import ThreadTrace, Trace
 from zpager.options import Eviction, Pool
-from zpager.stats import PAGE_BYTES, Stats
+from zpager.sizes import PAGE_BYTES
+from zpager.stats import Stats
 
 CHECKOUT = Path(__file__).parents[2]
 sys.path.insert(0, str(CHECKOUT))

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from zpager import ConfigurationError
 from zpager.lab import trace as own
 from zpager.lab.formats import guess_format, lackey, open_trace, source
-from zpager.lab.formats.collector import CUT_SHORT, NO_WRITES, Collector, spread_over_pages
+from zpager.lab.formats.collector import NO_WRITES, Collector, spread_over_pages
 from zpager.lab.formats.page_numbers import PageNumbers
+from zpager.lab.think_times import CUT_SHORT
 from zpager.lab.trace import Trace
 
 
@@ -68,9 +69,9 @@ def test_moments_become_times_to_think() -> None:
     collector = Collector()
     assert collector.think_ns("a", np.array([1000, 1005, 1003], np.int64)).tolist() == [0, 5, 0]
     assert collector.think_ns("b", np.array([1004], np.int64)).tolist() == [4]
-    assert not collector.is_cut_short
+    assert not collector.think_times.are_cut_short
     assert collector.think_ns("a", np.array([1006, 10**10], np.int64)).tolist() == [1, 2**32 - 1]
-    assert collector.is_cut_short
+    assert collector.think_times.are_cut_short
 
 
 # libCacheSim

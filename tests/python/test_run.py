@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import MIB
+from engines import MIB, has_huge_pages
+from programs import command
 
 pytestmark = pytest.mark.userfaultfd
 
@@ -151,6 +152,19 @@ def test_mappings_can_be_cut_moved_and_dropped() -> None:
         "assert libc.munmap(start, 4 << 20) == 0\n"
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not has_huge_pages(), reason="no huge pages here")
+@pytest.mark.parametrize("advice", ["nothing", "MADV_HUGEPAGE", "MADV_NOHUGEPAGE"])
+def test_huge_pages_are_had_by_who_has_them_without_zpager(advice: str) -> None:
+    program = command("map_huge_pages", advice)
+    plain = subprocess.run(program, capture_output=True, text=True, check=True, timeout=SECONDS)
+    managed = run(*program, options=("--ram=256MiB", "--swap=512MiB"))
+    huge_bytes = [int(done.stdout) for done in (plain, managed)]
+    if advice == "MADV_HUGEPAGE":
+        assert min(huge_bytes) >= 28 * MIB
+    else:
+        assert (huge_bytes[0] > 0) == (huge_bytes[1] > 0)
 
 
 def test_more_than_ram_and_swap_is_refused_when_it_is_asked_for() -> None:

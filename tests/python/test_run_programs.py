@@ -110,7 +110,7 @@ def test_a_program_with_much_more_memory_than_ram(program: Program, disk_directo
 
 
 # What each has at its peak, in MiB, for some seconds of work.
-WITHIN_RAM = {"pandas": 1000, "numpy": 1500, "objects": 1000}
+WITHIN_RAM = {"pandas": 1500, "numpy": 2000, "objects": 2000}
 WITHIN_RAM_ROUNDS = 5
 
 

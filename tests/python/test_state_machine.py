@@ -37,7 +37,7 @@ from hypothesis.stateful import (
 
 import zpager
 from zpager._core import Allocation
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 pytestmark = pytest.mark.userfaultfd
 

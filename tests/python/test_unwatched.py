@@ -8,7 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines import MIB, address_of, as_words, eventually, evict, make_engine
+from engines import (
+    MIB,
+    address_of,
+    as_words,
+    eventually,
+    evict,
+    has_huge_pages,
+    huge_bytes_at,
+    make_engine,
+)
 from programs import PAGE_BYTES
 
 from zpager._core import Allocation, Engine
@@ -28,19 +37,6 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     assert counters["lost_pages"] == counters["vanished_pages"] == 0
 
 
-def huge_bytes_at(address: int) -> int:
-    """How much of the kernel's area of memory that an address is in is in huge pages."""
-    is_it = False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        name, *rest = line.split()
-        if not name.endswith(":"):
-            start, end = (int(part, 16) for part in name.split("-"))
-            is_it = start <= address < end
-        elif is_it and name == "AnonHugePages:":
-            return int(rest[0]) << 10
-    raise AssertionError(f"nothing is mapped at {address:#x}")
-
-
 def mappings() -> int:
     return len(Path("/proc/self/maps").read_text().splitlines())
 
@@ -55,10 +51,8 @@ def test_while_there_is_room_nothing_faults_into_zpager(engine: Engine) -> None:
     assert counters["unwatched_bytes"] == counters["resident_bytes"] == 20 * MIB
 
 
+@pytest.mark.skipif(not has_huge_pages(), reason="no huge pages here")
 def test_it_is_in_huge_pages_where_these_are_allowed(engine: Engine) -> None:
-    allowed = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-    if not allowed.exists() or "[never]" in allowed.read_text():
-        pytest.skip("no huge pages here")
     memory = engine.allocate(20 * MIB, 8, "words")
     as_words(memory)[:] = 1
     assert huge_bytes_at(address_of(memory)) >= 18 * MIB

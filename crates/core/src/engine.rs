@@ -67,6 +67,26 @@ pub struct Config {
 }
 
 impl Config {
+    /// One of this size, with nothing out of the ordinary: everything is watched, nothing encrypted.
+    pub fn of_size(ram_frames: u32, swap_slots: u32) -> Self {
+        let batch_pages = Config::batch_pages_for(ram_frames);
+        Config {
+            ram_frames,
+            buffer_frames: 0,
+            swap_slots,
+            batch_pages,
+            window_pages: 2 * (ram_frames + swap_slots),
+            pool: PoolKind::Zsmalloc,
+            policy: PolicyKind::FrameLru,
+            pool_limit_frames: None,
+            reserve_frames: Config::reserve_frames_min(batch_pages),
+            eviction: EvictionKind::Intact,
+            unwatched_pages_min: u32::MAX,
+            readahead_pages: BATCH_MAX as u32 / 2,
+            is_encrypted: false,
+        }
+    }
+
     /// The smallest reserve that lets eviction always go on: what one step of it can need before it
     /// gives anything back. That is a frame for each zpage of a unit, and the frames of one new zspage
     /// for each page of a batch, since no two of them need to be of one size class; half of them, since

@@ -55,7 +55,11 @@ impl Regions {
 
     /// The next pages from this one on that are the kernel's, and lie in one region.
     pub fn unwatched_from(&self, page: PageNumber) -> Option<Range<PageNumber>> {
-        let region = self.sorted.iter().find(|region| region.is_unwatched() && page < region.end())?;
+        if self.unwatched_pages == 0 {
+            return None;
+        }
+        let first = self.sorted.partition_point(|region| region.end() <= page);
+        let region = self.sorted[first..].iter().find(|region| region.is_unwatched())?;
         Some(page.max(region.watched_until)..region.end())
     }
 

@@ -12,13 +12,12 @@ use crate::engine::{Config, Core};
 
 impl Core {
     /// The kernel says that the process has so many frames; what is counted nowhere else is not managed. Of the
-    /// unwatched pages, which all count, so many are there, or it is not known how many.
-    pub fn count_unmanaged(&mut self, process_frames: u32, unwatched_frames: Option<u32>) {
+    /// unwatched pages, which all count, so many are not there, or it is not known how many.
+    pub fn count_unmanaged(&mut self, process_frames: u32, untouched: Option<u32>) {
         let before = self.unmanaged();
-        let unwatched_pages = self.regions.unwatched_pages();
-        let untouched = unwatched_pages.saturating_sub(unwatched_frames.unwrap_or(unwatched_pages));
-        let mut wanted = process_frames.saturating_sub(self.managed_frames().saturating_sub(untouched));
-        if unwatched_frames.is_none() {
+        let counted = self.managed_frames().saturating_sub(untouched.unwrap_or(0));
+        let mut wanted = process_frames.saturating_sub(counted);
+        if untouched.is_none() {
             // What was not touched would hide as much of what is not managed.
             wanted = wanted.max(before);
         }

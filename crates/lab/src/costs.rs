@@ -34,3 +34,24 @@ pub struct Costs {
     /// CPUs.
     pub cpus: u32,
 }
+
+impl Costs {
+    /// Round numbers of a present machine with a solid-state disk.
+    pub const ROUND: Costs = Costs {
+        access_ns: 100,
+        fault_ns: 1000,
+        wake_ns: 5000,
+        map_ns: 500,
+        unmap_call_ns: 2000,
+        unmap_ns: 500,
+        move_ns: 1300,
+        compress_ns: 1500,
+        decompress_ns: 600,
+        read_ns: 60_000,
+        write_ns: 60_000,
+        seek_ns: 0,
+        transfer_ns: 1400,
+        queue_depth: 16,
+        cpus: 2,
+    };
+}

@@ -3,49 +3,15 @@
 use zpager_core::engine::Config;
 use zpager_core::eviction::EvictionKind;
 use zpager_core::simulation::random::Random;
-use zpager_core::zcache::PoolKind;
-use zpager_core::zcache::policy::PolicyKind;
 use zpager_lab::costs::Costs;
 use zpager_lab::replay::{Impossible, Replay, Step, TIERS};
 
 const PAGES: u32 = 4000;
 
-const COSTS: Costs = Costs {
-    access_ns: 100,
-    fault_ns: 1000,
-    wake_ns: 5000,
-    map_ns: 500,
-    unmap_call_ns: 2000,
-    unmap_ns: 500,
-    move_ns: 1300,
-    compress_ns: 1500,
-    decompress_ns: 600,
-    read_ns: 60_000,
-    write_ns: 60_000,
-    seek_ns: 0,
-    transfer_ns: 1400,
-    queue_depth: 16,
-    cpus: 2,
-};
+const COSTS: Costs = Costs::ROUND;
 
 fn config(eviction: EvictionKind) -> Config {
-    let ram_frames = 1000;
-    let batch_pages = Config::batch_pages_for(ram_frames);
-    Config {
-        ram_frames,
-        buffer_frames: 0,
-        swap_slots: PAGES,
-        batch_pages,
-        window_pages: 2 * (ram_frames + PAGES),
-        pool: PoolKind::Zsmalloc,
-        policy: PolicyKind::FrameLru,
-        pool_limit_frames: Some(300),
-        reserve_frames: Config::reserve_frames_min(batch_pages),
-        eviction,
-        unwatched_pages_min: u32::MAX,
-        readahead_pages: 32,
-        is_encrypted: false,
-    }
+    Config { pool_limit_frames: Some(300), eviction, ..Config::of_size(1000, PAGES) }
 }
 
 fn zpage_bytes(seed: u64) -> Vec<u16> {

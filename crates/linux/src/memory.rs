@@ -50,6 +50,8 @@ pub struct ManagedMemory {
     this_process: Option<Kept<OwnedFd>>,
     /// Who is told of pages that are stored.
     recorder: Option<&'static Recorder>,
+    /// Whether what is left to the kernel is to be in huge pages, as far as nobody else asks for any.
+    advises_huge_pages: bool,
 }
 
 impl ManagedMemory {
@@ -60,6 +62,7 @@ impl ManagedMemory {
         staging_slots: usize,
         frame_count: usize,
         recorder: Option<&'static Recorder>,
+        advises_huge_pages: bool,
     ) -> io::Result<Self> {
         let window = Mapping::new(window_pages)?;
         let staging = Mapping::new(staging_slots)?;
@@ -79,6 +82,7 @@ impl ManagedMemory {
             may_be_shared,
             this_process,
             recorder,
+            advises_huge_pages,
         };
         // The kernel merges its areas of memory again, after parts of the window were left to it, only
         // if all of them have one `anon_vma`. They have the one that the window has before it is split.
@@ -125,6 +129,12 @@ impl ManagedMemory {
             self.userfaultfd.unregister(self.of_page(first), count as usize * PAGE_BYTES)?;
         }
         self.userfaultfd.register(staging.address(0), staging.bytes(), Watch::Missing)
+    }
+
+    /// Whether pages that nobody watches may be in huge ones. A kernel without these refuses it, and needs it not.
+    pub fn advise_huge_pages(&self, first: PageNumber, count: u32, are_wanted: bool) {
+        let advice = if are_wanted { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
+        self.advise(self.of_page(first), count as usize * PAGE_BYTES, advice);
     }
 
     /// Write-protects pages that are there.
@@ -289,14 +299,15 @@ impl Memory for ManagedMemory {
         if self.pagemap.is_none() || self.userfaultfd.unregister(start, length).is_err() {
             return false;
         }
-        // A kernel without huge pages refuses this, and needs it not.
-        self.advise(start, length, libc::MADV_HUGEPAGE);
+        if self.advises_huge_pages {
+            self.advise_huge_pages(first, count, true);
+        }
         true
     }
 
     fn watch(&self, first: PageNumber, count: u32) {
         let (start, length) = (self.of_page(first), count as usize * PAGE_BYTES);
-        self.advise(start, length, libc::MADV_NOHUGEPAGE);
+        self.advise_huge_pages(first, count, false);
         // Nothing is split by this, so it needs no memory; and what was not watched would read as zeros.
         let result = self.userfaultfd.register(start, length, Watch::MissingAndProtected);
         assert!(result.is_ok(), "UFFDIO_REGISTER: {result:?}");

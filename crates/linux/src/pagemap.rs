@@ -64,38 +64,38 @@ impl Pagemap {
     /// Which of at most [`BATCH_MAX`] pages are there, as bits: mapped, or where the kernel itself has put them.
     pub fn present(&self, start: usize, pages: usize) -> u64 {
         let mut present = 0;
-        let mut ranges = [PageRange::default(); RANGES_MAX];
-        let end = start + pages * PAGE_BYTES;
-        let mut from = start;
-        while from < end {
-            let (count, walk_end) = self.scan(from, end, &mut ranges).unwrap_or_else(|error| {
-                abort(format_args!(
-                    "/proc/self/pagemap cannot be asked any more which pages are there ({error}); the program may \
-                     have closed it. Aborting."
-                ))
-            });
-            for range in &ranges[..count] {
-                let page_of = |address: u64| (address as usize - start) / PAGE_BYTES;
-                for page in page_of(range.start)..page_of(range.end) {
-                    present |= 1 << page;
-                }
+        let page_of = |address: u64| (address as usize - start) / PAGE_BYTES;
+        let told = self.for_each_range(start, pages, |range| {
+            for page in page_of(range.start)..page_of(range.end) {
+                present |= 1 << page;
             }
-            from = walk_end;
+        });
+        if let Err(error) = told {
+            abort(format_args!(
+                "/proc/self/pagemap cannot be asked any more which pages are there ({error}); the program may \
+                 have closed it. Aborting."
+            ));
         }
         present
     }
 
     /// How many pages of a range of any length are there, if the kernel says.
     pub fn count_present(&self, start: usize, pages: usize) -> Option<usize> {
+        let mut bytes = 0;
+        self.for_each_range(start, pages, |range| bytes += (range.end - range.start) as usize).ok()?;
+        Some(bytes / PAGE_BYTES)
+    }
+
+    fn for_each_range(&self, start: usize, pages: usize, mut tell: impl FnMut(&PageRange)) -> io::Result<()> {
+        let mut ranges = [PageRange::default(); RANGES_MAX];
         let end = start + pages * PAGE_BYTES;
-        let (mut from, mut bytes) = (start, 0);
+        let mut from = start;
         while from < end {
-            let mut ranges = [PageRange::default(); RANGES_MAX];
-            let (count, walk_end) = self.scan(from, end, &mut ranges).ok()?;
-            bytes += ranges[..count].iter().map(|range| range.end - range.start).sum::<u64>() as usize;
+            let (count, walk_end) = self.scan(from, end, &mut ranges)?;
+            ranges[..count].iter().for_each(&mut tell);
             from = walk_end;
         }
-        Some(bytes / PAGE_BYTES)
+        Ok(())
     }
 
     /// Ranges found, and how far it looked.

@@ -120,6 +120,10 @@ pub struct Options {
     pub ledger: Option<&'static Ledger>,
     /// Whether RAM is that of the whole process, and not only of what is given out.
     pub is_of_process: bool,
+    /// Whether the swap file takes its room on the disk at once.
+    pub takes_swap_at_once: bool,
+    /// Whether what is left to the kernel is advised to be in huge pages, as numpy advises its large arrays.
+    pub advises_huge_pages: bool,
     /// Who is told of every fault, if anybody is; nothing is left to the kernel then.
     pub recorder: Option<&'static Recorder>,
 }
@@ -269,20 +273,22 @@ impl Pager {
             .map_err(|error| Error::Device("no random key for the swap file could be had".into(), error))?;
         let sealer = Sealer::new(key.as_deref());
         let directory = Path::new(&options.swap_directory);
-        let device = SwapFile::new(directory, config.swap_slots, device_io).map_err(|error| {
-            let directory = &options.swap_directory;
-            let bytes = options.swap_bytes;
-            Error::Device(
-                format!("no swap file of {bytes} bytes in {directory}; choose another directory or size"),
-                error,
-            )
-        })?;
+        let device = SwapFile::new(directory, config.swap_slots, device_io, options.takes_swap_at_once)
+            .map_err(|error| {
+                let directory = &options.swap_directory;
+                let bytes = options.swap_bytes;
+                Error::Device(
+                    format!("no swap file of {bytes} bytes in {directory}; choose another directory or size"),
+                    error,
+                )
+            })?;
         let memory = ManagedMemory::new(
             userfaultfd,
             config.window_pages as usize,
             config.staging_slots() as usize,
             config.ram_frames as usize,
             options.recorder,
+            options.advises_huge_pages,
         )
         .map_err(|error| {
             Error::Configuration(format!(
@@ -545,7 +551,8 @@ impl Pager {
 
     /// If there is room for all of it, beside what is not managed as of now.
     fn leave_to_kernel(&self, first: PageNumber, page_count: u32) {
-        if self.options.is_of_process && page_count >= HUGE_PAGE_PAGES {
+        let is_long = page_count >= self.shared.lock().core.config.unwatched_pages_min;
+        if self.options.is_of_process && is_long {
             self.shared.count_unmanaged_every(COUNT_EVERY_US_FOR_REGIONS, self.options.ledger);
         }
         self.shared.drive(&mut Unwatch::new(first, page_count));
@@ -595,6 +602,28 @@ impl Pager {
         let _blocked = SignalsBlocked::new();
         let (first, count) = self.shared.pages_of(addresses);
         self.shared.lock().core.unlock_pages(first, count);
+    }
+
+    /// Tells the kernel what the program says about huge pages, where it has the pages.
+    pub fn advise_huge_pages(&self, addresses: &Range<usize>, are_wanted: bool) {
+        let (first, count) = self.shared.pages_of(addresses);
+        away_from_managed(move || {
+            let _blocked = SignalsBlocked::new();
+            let end = first.plus(count);
+            let mut from = first;
+            // Under the lock no region of these becomes a watched one.
+            let state = self.shared.lock();
+            while let Some(pages) = state.core.regions.unwatched_from(from).filter(|pages| pages.start < end)
+            {
+                let is_changing =
+                    state.core.regions.find(pages.start).is_some_and(|region| region.is_changing);
+                if !is_changing {
+                    let count = pages.end.min(end).0 - pages.start.0;
+                    self.shared.memory.advise_huge_pages(pages.start, count, are_wanted);
+                }
+                from = pages.end;
+            }
+        });
     }
 
     /// What is where, and what has happened.
@@ -994,11 +1023,13 @@ impl Shared {
         let mut state = self.lock();
         state.counted_us = self.now_us();
         state.count_took_us = state.counted_us - began_us;
-        let unwatched = unwatched.filter(|(pages, _)| *pages == state.core.regions.unwatched_pages());
+        let untouched = unwatched
+            .filter(|(pages, _)| *pages == state.core.regions.unwatched_pages())
+            .map(|(pages, frames)| pages - frames);
         // Processes of a tree mostly have the same files: each counts a part of them.
         let of_files = process.of_files / processes;
         let process_frames = process.resident.saturating_sub(process.of_files) + of_files;
-        state.core.count_unmanaged(process_frames, unwatched.map(|(_, frames)| frames));
+        state.core.count_unmanaged(process_frames, untouched);
         state.core.frames_owed()
     }
 

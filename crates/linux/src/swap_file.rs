@@ -1,10 +1,11 @@
 //! The swap device: a file without a name.
 //!
 //! It is made by `O_TMPFILE`, or else with a name of chance, `O_EXCL`, `O_NOFOLLOW` and mode
-//! 0600, and unlinked at once, so that it is gone when the process is, however that ends. It is
-//! preallocated, so that a full disk shows at the start. Pages go past the page cache
-//! (`O_DIRECT`) where the file system can do that: a swap device that is cached in RAM would be
-//! RAM that nobody counts.
+//! 0600, and unlinked at once, so that it is gone when the process is, however that ends. It takes
+//! its room on the disk ahead of what is written, so that it lies in one piece: all of it at once, so that
+//! a full disk shows at the start, or step by step where many processes have such a file. Pages go past the
+//! page cache (`O_DIRECT`) where the file system can do that: a swap device that is cached in RAM
+//! would be RAM that nobody counts.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -15,6 +16,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use zpager_core::page::{PAGE_BYTES, Page, ZEROS};
 use zpager_core::swap_device::layers::Layers;
@@ -24,31 +26,32 @@ use zpager_core::swap_device::{DeviceError, ReadRun, SwapDevice, WriteRun};
 use crate::descriptors::{Kept, moved_up};
 use crate::device_io::{DeviceIo, IoKind};
 
+/// Room for so many slots is taken at a time, where it is not taken at once: 256 MiB.
+const STEP_SLOTS: u32 = (256 << 20) / PAGE_BYTES as u32;
+
 /// See the module's description.
 pub struct SwapFile {
     /// By layer: this process's own is the last.
     files: Vec<Kept<File>>,
     layers: Arc<Layers>,
     io: DeviceIo,
+    slots: u32,
+    /// There is room for slots before this one, or was none to be had.
+    room: AtomicU32,
 }
 
 impl SwapFile {
-    /// Makes and preallocates a file of so many slots in a directory, to be written and read so.
-    pub fn new(directory: &Path, slots: u32, io: DeviceIo) -> io::Result<Self> {
+    /// Makes a file of so many slots in a directory, to be written and read so.
+    pub fn new(directory: &Path, slots: u32, io: DeviceIo, takes_room_at_once: bool) -> io::Result<Self> {
         let file = open_unnamed(directory)?;
-        let bytes = i64::from(slots) * PAGE_BYTES as i64;
         // Otherwise the disk would be full for a moment, for everybody, before this fails.
-        if bytes as u64 > free_bytes(&file)? {
+        if u64::from(slots) * PAGE_BYTES as u64 > free_bytes(&file)? {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
-        // SAFETY: only the file's blocks are concerned.
-        while bytes > 0 && unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) } != 0 {
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
-        let file = SwapFile { files: vec![kept(file)], layers: Arc::new(Layers::one()), io };
+        let room = if takes_room_at_once { slots } else { 0 };
+        take_room(&file, 0, room)?;
+        let (layers, room) = (Arc::new(Layers::one()), AtomicU32::new(room));
+        let file = SwapFile { files: vec![kept(file)], layers, io, slots, room };
         set_direct(file.own(), true);
         // Some file systems take the flag and refuse the pages.
         if slots > 0 && file.write_run(Slot(0), &ZEROS[..1]).is_err() {
@@ -57,14 +60,13 @@ impl SwapFile {
         Ok(file)
     }
 
-    /// The device of a forked child: its parent's to read, and a file of its own, which takes room only as it
-    /// is written.
+    /// The device of a forked child: its parent's to read, and a file of its own, which takes room step by step.
     pub fn of_child(self, directory: &Path, slots: u32, io: DeviceIo) -> io::Result<Self> {
         let layers = self.layers.of_child(slots).ok_or_else(|| io::Error::other("forked too deeply"))?;
         let is_direct = is_direct(self.own());
         let mut files = self.files;
         files.push(kept(open_unnamed(directory)?));
-        let file = SwapFile { files, layers: Arc::new(layers), io };
+        let file = SwapFile { files, layers: Arc::new(layers), io, slots, room: AtomicU32::new(0) };
         set_direct(file.own(), is_direct);
         // What was the parent's is nothing that works here, and `drop` knows.
         drop(self.io);
@@ -89,7 +91,9 @@ impl SwapFile {
 impl SwapDevice for SwapFile {
     fn write(&self, runs: &mut [WriteRun<'_>]) {
         for run in &*runs {
-            self.layers.written(run.first, run.pages.len() as u32);
+            let length = run.pages.len() as u32;
+            self.layers.written(run.first, length);
+            self.take_room_before(run.first.plus(length));
         }
         self.io.carry_out(self.own().as_raw_fd(), runs);
     }
@@ -105,6 +109,16 @@ impl SwapDevice for SwapFile {
 }
 
 impl SwapFile {
+    /// If there is none, the writing fails, or does not.
+    fn take_room_before(&self, end: Slot) {
+        let room = self.room.load(Ordering::Relaxed);
+        if end.0 > room {
+            let wanted = end.0.next_multiple_of(STEP_SLOTS).min(self.slots);
+            let _ = take_room(self.own(), room, wanted);
+            self.room.fetch_max(wanted, Ordering::Relaxed);
+        }
+    }
+
     /// Reads slots of maybe several layers, one piece after the other.
     fn read_layers(&self, mut first: Slot, mut pages: &mut [Page]) -> Result<(), DeviceError> {
         while !pages.is_empty() {
@@ -122,6 +136,19 @@ impl SwapFile {
 
 fn kept(file: File) -> Kept<File> {
     Kept::new(moved_up(file.into()).into())
+}
+
+/// Takes room on the disk for slots from one to before another.
+fn take_room(file: &File, first: u32, end: u32) -> io::Result<()> {
+    let [offset, end] = [first, end].map(|slot| i64::from(slot) * PAGE_BYTES as i64);
+    // SAFETY: only the file's blocks are concerned.
+    while end > offset && unsafe { libc::fallocate(file.as_raw_fd(), 0, offset, end - offset) } != 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// What the file system has left for this user.
@@ -199,7 +226,7 @@ mod tests {
     fn pages_come_back_from_their_slots_and_no_name_is_left() {
         let directory = std::env::temp_dir().join(format!("zpager-test-{}", std::process::id()));
         std::fs::create_dir(&directory).unwrap();
-        let file = SwapFile::new(&directory, 64, io()).unwrap();
+        let file = SwapFile::new(&directory, 64, io(), true).unwrap();
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
         std::fs::remove_dir(&directory).unwrap();
         assert_eq!(file.own().metadata().unwrap().mode() & 0o777, 0o600);
@@ -214,14 +241,35 @@ mod tests {
     }
 
     #[test]
+    fn room_is_taken_at_once_or_step_by_step() {
+        let taken_slots = |file: &SwapFile| {
+            let blocks_in_page = PAGE_BYTES as u64 / 512;
+            (file.own().metadata().unwrap().blocks() / blocks_in_page) as u32
+        };
+        let slots = 2 * STEP_SLOTS + 1;
+        let at_once = SwapFile::new(&std::env::temp_dir(), slots, io(), true).unwrap();
+        assert!(taken_slots(&at_once) >= slots);
+        let file = SwapFile::new(&std::env::temp_dir(), slots, io(), false).unwrap();
+        assert!((STEP_SLOTS..slots).contains(&taken_slots(&file)), "a first page was written");
+        file.write_run(Slot(2 * STEP_SLOTS - 1), &[page(7), page(8)]).unwrap();
+        assert!(taken_slots(&file) >= slots);
+        let mut back = vec![Page::ZERO; 2];
+        file.read_run(Slot(2 * STEP_SLOTS - 1), &mut back).unwrap();
+        assert_eq!(
+            (back[0][..].to_vec(), back[1][..].to_vec()),
+            (page(7)[..].to_vec(), page(8)[..].to_vec())
+        );
+    }
+
+    #[test]
     fn a_file_that_does_not_fit_is_refused_at_the_start() {
-        assert!(SwapFile::new(&std::env::temp_dir(), u32::MAX, io()).is_err());
-        assert!(SwapFile::new(Path::new("/nonexistent"), 1, io()).is_err());
+        assert!(SwapFile::new(&std::env::temp_dir(), u32::MAX, io(), true).is_err());
+        assert!(SwapFile::new(Path::new("/nonexistent"), 1, io(), true).is_err());
     }
 
     #[test]
     fn reading_past_the_end_is_an_error_and_no_zeros() {
-        let file = SwapFile::new(&std::env::temp_dir(), 1, io()).unwrap();
+        let file = SwapFile::new(&std::env::temp_dir(), 1, io(), true).unwrap();
         assert_eq!(file.read_run(Slot(5), &mut [Page::ZERO]), Err(DeviceError { errno: libc::EIO }));
     }
 }

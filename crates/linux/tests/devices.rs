@@ -21,7 +21,7 @@ fn seed() -> u64 {
 
 fn device_in(directory: &Path, slots: u32, kind: IoKind) -> SwapFile {
     let io = DeviceIo::new(kind).expect("this kind of I/O can be had here");
-    SwapFile::new(directory, slots, io).expect("a swap file can be had here")
+    SwapFile::new(directory, slots, io, false).expect("a swap file can be had here")
 }
 
 /// On a disk, past the page cache; and on a file system that may not have `O_DIRECT`. By each

@@ -16,7 +16,7 @@ const SLOTS_ALLOWED: u32 = 8;
 fn writes_up_to_the_limit_succeed_and_those_beyond_fail() {
     let device = |(directory, kind)| {
         let io = DeviceIo::new(kind).ok()?;
-        Some(SwapFile::new(Path::new(directory), SLOTS, io).expect("a swap file can be had here"))
+        Some(SwapFile::new(Path::new(directory), SLOTS, io, true).expect("a swap file can be had here"))
     };
     let kinds = [IoKind::IoUring, IoKind::Threads];
     let devices = kinds.map(|kind| [("/var/tmp", kind), ("/dev/shm", kind)]);

@@ -14,7 +14,7 @@ use crate::blocks;
 use crate::fork;
 use crate::mappings;
 use crate::mlock;
-use crate::start::{in_window, is_managed_size, is_ready};
+use crate::start::{in_window, is_managed_size, is_ready, pager};
 
 const READ_WRITE: c_int = libc::PROT_READ | libc::PROT_WRITE;
 
@@ -232,7 +232,12 @@ unsafe extern "C" fn madvise(address: *mut c_void, bytes: usize, advice: c_int) 
         libc::MADV_WILLNEED | libc::MADV_POPULATE_READ | libc::MADV_POPULATE_WRITE => {
             mappings::fault_in(&inside);
         }
-        // About huge pages, dumps, children, the order of accesses: the pager has its own ideas.
+        libc::MADV_HUGEPAGE | libc::MADV_NOHUGEPAGE => {
+            if let Some(pager) = pager().filter(|_| !fork::is_under_way_here()) {
+                pager.advise_huge_pages(&inside, advice == libc::MADV_HUGEPAGE);
+            }
+        }
+        // About dumps, children, the order of accesses: the pager has its own ideas.
         libc::MADV_NORMAL
         | libc::MADV_RANDOM
         | libc::MADV_SEQUENTIAL
@@ -240,8 +245,6 @@ unsafe extern "C" fn madvise(address: *mut c_void, bytes: usize, advice: c_int) 
         | libc::MADV_DOFORK
         | libc::MADV_MERGEABLE
         | libc::MADV_UNMERGEABLE
-        | libc::MADV_HUGEPAGE
-        | libc::MADV_NOHUGEPAGE
         | libc::MADV_COLLAPSE
         | libc::MADV_DONTDUMP
         | libc::MADV_DODUMP

@@ -1,6 +1,7 @@
 //! What `zpager run` wants, as it tells us: `name=value` pairs in one variable of the environment, of which
 //! every one is there. The program's children find it there, too.
 
+use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -95,6 +96,11 @@ fn parse(text: &str) -> Result<Wanted, String> {
             is_inherited: true,
             ledger: None,
             is_of_process: true,
+            // Each process of a tree has such a file.
+            takes_swap_at_once: false,
+            // The program does where it wants them, and without being asked the kernel makes some where it
+            // would without us.
+            advises_huge_pages: has_huge_pages_unasked(),
             recorder: None,
         },
         ledger: PathBuf::from(find("ledger")?),
@@ -104,6 +110,12 @@ fn parse(text: &str) -> Result<Wanted, String> {
         report_directory: PathBuf::from(find("report_dir")?),
         report_every: Some(number("report_every_ms")?).filter(|ms| *ms > 0).map(Duration::from_millis),
     })
+}
+
+/// Whether this system has huge pages wherever there can be any.
+fn has_huge_pages_unasked() -> bool {
+    let setting = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    setting.is_ok_and(|setting| setting.contains("[always]"))
 }
 
 fn typed<T: FromStr>(name: &str, value: &str) -> Result<T, String> {

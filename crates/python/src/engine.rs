@@ -85,6 +85,11 @@ pub struct Engine {
     process: u32,
 }
 
+/// What there is to choose from.
+pub const POOLS: &str = "\"zsmalloc\", \"zbud\"";
+pub const POLICIES: &str = "\"frame-lru\", \"second-chance\", \"sieve\", \"s3-fifo\", \"frame-aware\"";
+pub const EVICTIONS: &str = "\"unuse\", \"writeback\", \"intact\", \"none\"";
+
 /// A choice by its name.
 pub fn parse<T: FromStr>(python: Python<'_>, name: &str, value: &str, choices: &str) -> PyResult<T> {
     value.parse().map_err(|_| misconfigured(python, format!("{name}={value:?}: give one of {choices}")))
@@ -126,16 +131,11 @@ impl Engine {
             swap_bytes,
             swap_directory,
             codec: parse(python, "codec", codec, "\"lz4\", \"zstd\"")?,
-            pool: parse(python, "pool", pool, "\"zsmalloc\", \"zbud\"")?,
-            policy: parse(
-                python,
-                "policy",
-                policy,
-                "\"frame-lru\", \"second-chance\", \"sieve\", \"s3-fifo\", \"frame-aware\"",
-            )?,
+            pool: parse(python, "pool", pool, POOLS)?,
+            policy: parse(python, "policy", policy, POLICIES)?,
             pool_limit_bytes,
             reserve_bytes,
-            eviction: parse(python, "eviction", eviction, "\"unuse\", \"writeback\", \"intact\", \"none\"")?,
+            eviction: parse(python, "eviction", eviction, EVICTIONS)?,
             faults: calls::prepare(ram_bytes, faults),
             readahead_pages,
             encrypt,
@@ -143,6 +143,8 @@ impl Engine {
             is_inherited: false,
             ledger: None,
             is_of_process: false,
+            takes_swap_at_once: true,
+            advises_huge_pages: true,
             recorder: None,
         };
         let pager = python.detach(|| Pager::new(options.clone())).map_err(|error| raise(python, &error))?;

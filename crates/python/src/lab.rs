@@ -18,7 +18,7 @@ use zpager_lab::optimal;
 use zpager_lab::replay::{Impossible, Replay, Step, TIERS, ThreadResult};
 use zpager_lab::sample::{PLACES, Sample, USES};
 
-use crate::engine::parse;
+use crate::engine::{EVICTIONS, POLICIES, POOLS, parse};
 use crate::errors::misconfigured;
 use crate::lab_policy::{Failure, PythonPolicy};
 
@@ -93,8 +93,8 @@ pub fn replay(
     let ram_frames = frames("ram_bytes", ram_bytes)?;
     let swap_slots = frames("swap_bytes", swap_bytes)?;
     let buffer_frames = frames("buffers_bytes", buffers_bytes)?;
-    let batch_pages = Config::batch_pages_for(ram_frames);
-    let reserve_frames_min = Config::reserve_frames_min(batch_pages);
+    let plain = Config::of_size(ram_frames, swap_slots);
+    let reserve_frames_min = plain.reserve_frames;
     let reserve_frames = match reserve_bytes {
         Some(bytes) => frames("reserve_bytes", bytes)?,
         None => reserve_frames_min,
@@ -122,19 +122,14 @@ pub fn replay(
     };
     let failure = python_policy.as_ref().map(PythonPolicy::failure);
     let config = Config {
-        ram_frames,
         buffer_frames,
-        swap_slots,
-        batch_pages,
-        window_pages: 2 * (ram_frames + swap_slots),
-        pool: parse(python, "pool", pool, "\"zsmalloc\", \"zbud\"")?,
+        pool: parse(python, "pool", pool, POOLS)?,
         policy: policy_kind,
         pool_limit_frames: pool_limit_bytes.map(|bytes| frames("pool_limit_bytes", bytes)).transpose()?,
         reserve_frames,
         eviction: eviction_of(python, eviction, &defects)?,
-        unwatched_pages_min: u32::MAX,
-        readahead_pages: readahead_pages.clamp(1, batch_pages),
-        is_encrypted: false,
+        readahead_pages: readahead_pages.clamp(1, plain.batch_pages),
+        ..plain
     };
     let costs = costs_of(python, &costs)?;
     let zpage_bytes = zpage_bytes.to_vec(python)?;
@@ -170,9 +165,6 @@ pub fn replay(
         gave_up_ns,
     })
 }
-
-const POLICIES: &str = "\"frame-lru\", \"second-chance\", \"sieve\", \"s3-fifo\", \"frame-aware\"";
-const EVICTIONS: &str = "\"unuse\", \"writeback\", \"intact\", \"none\", \"rfc\"";
 
 fn impossible(python: Python<'_>, error: Impossible) -> PyErr {
     misconfigured(
@@ -234,7 +226,7 @@ fn counters(core: &Core) -> BTreeMap<String, u64> {
 
 fn eviction_of(python: Python<'_>, name: &str, defects: &[String]) -> PyResult<EvictionKind> {
     if name != "rfc" {
-        return parse(python, "eviction", name, EVICTIONS);
+        return parse(python, "eviction", name, &format!("{EVICTIONS}, \"rfc\""));
     }
     let mut all = Defects::default();
     for wanted in defects {

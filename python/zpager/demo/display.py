@@ -16,7 +16,7 @@ from rich.text import Text
 from zpager import format_size
 from zpager.demo.contest import Plan, Sample
 from zpager.demo.report import Run, result_rows
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 _BAR_WIDTH = 40
 _HISTORY = 40

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from zpager.demo.contest import Sample
 from zpager.demo.report import Run
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _MIB = 1 << 20

@@ -10,7 +10,7 @@ from typing import Any, Final
 from zpager import format_size
 from zpager.demo.contest import Plan, Result, Sample
 from zpager.options import Eviction
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 SCHEMA_VERSION = 2
 BASELINE: Final[Eviction] = "none"

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, get_args
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,8 @@ from zpager._core import zpage_bytes
 from zpager.lab.costs import CodecCosts, Costs
 from zpager.lab.replay import Configuration, replay
 from zpager.lab.trace import ThreadTrace, Trace
-from zpager.options import Codec
-from zpager.stats import PAGE_BYTES
+from zpager.options import CODECS, Codec
+from zpager.sizes import PAGE_BYTES
 from zpager.swap_directory import choose_swap_directory
 
 RAM_BYTES: Final = 128 << 20
@@ -77,9 +77,9 @@ def calibrate(swap_dir: str | None = None, tell: Callable[[str], None] = lambda 
     # A fault alone is `fault + map`; in a sequence there is a fault for every 32 pages.
     map_ns = max((32 * sequence_ns - touch_ns) / 31, 0)
     fault_ns = touch_ns - map_ns
-    codecs = {}
+    codecs: dict[str, CodecCosts] = {}
     leave: dict[str, float] = {}
-    for codec in get_args(Codec):
+    for codec in CODECS:
         tell(f"reclaim and {codec}")
         same = _there_and_back(random, directory, codec, _same_filled(random))
         compressed = _there_and_back(random, directory, codec, _compressible(random))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 
 from zpager.errors import DeviceError
 from zpager.lab.costs import Costs
+from zpager.lab.whole_file import whole_file
 
 
 @click.command()
@@ -45,9 +45,8 @@ def write(costs: Costs, output: Path) -> None:
     Raises DeviceError where that cannot be.
     """
     of = f"{platform.node() or 'this machine'}, Linux {platform.release()}, {time.strftime('%Y-%m-%d')}"
-    being_written = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        being_written.write_text(f"# Costs of {of}, by `zpager lab calibrate`.\n{costs.to_toml()}")
-        being_written.replace(output)
+        with whole_file(output) as being_written:
+            being_written.write_text(f"# Costs of {of}, by `zpager lab calibrate`.\n{costs.to_toml()}")
     except OSError as error:
         raise DeviceError(f"{output} cannot be written: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Final, Protocol, get_args
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from zpager._core import zpage_bytes
 from zpager.lab.growing import Growing
 from zpager.lab.trace import UNKNOWN_BYTES
-from zpager.options import Codec
-from zpager.stats import PAGE_BYTES
+from zpager.options import CODECS
+from zpager.sizes import PAGE_BYTES
 
-CODECS: Final[tuple[str, ...]] = get_args(Codec)
 ITEM_BYTES: Final = 8
 """As under `zpager run`: nobody knows what a program keeps where, and words are the best guess."""
 
@@ -40,7 +39,9 @@ class Contents:
         self._batch = 0
         self._due = Growing(np.uint32, 0)
         self._looks = Growing(np.uint8, 0)
-        self._sizes = {codec: Growing(np.uint16, UNKNOWN_BYTES) for codec in CODECS}
+        self._sizes: dict[str, Growing[np.uint16]] = {
+            codec: Growing(np.uint16, UNKNOWN_BYTES) for codec in CODECS
+        }
 
     def look(self, address: NDArray[np.uint64], page: NDArray[np.uint32]) -> None:
         """Look at those pages of a batch of accesses that are due. `address` is the page's by 4096, `page`

@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Final, Self, get_args
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zpager import _core
 from zpager.errors import ConfigurationError
-from zpager.options import Codec
-from zpager.stats import PAGE_BYTES
+from zpager.options import CODECS
+from zpager.sizes import PAGE_BYTES
 
-CODECS: Final[tuple[Codec, ...]] = get_args(Codec)
 MEASURED: Final = "drawn_pages.json"
 """The file beside this one that `python -m bench.lab_pages` writes."""
 

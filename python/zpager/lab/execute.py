@@ -23,7 +23,7 @@ from zpager.lab.costs import Costs
 from zpager.lab.replay import Configuration, replay
 from zpager.lab.results import Bounds, Outcome
 from zpager.lab.trace import ASLEEP_NS, Trace
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 _SAMPLES_LEAST: Final = 128
 

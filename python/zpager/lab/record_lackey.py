@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from zpager.errors import ConfigurationError
 from zpager.lab.contents import Contents
 from zpager.lab.formats import lackey
-from zpager.lab.formats.collector import CUT_SHORT
 from zpager.lab.formats.page_numbers import PageNumbers
 from zpager.lab.record import Recorded, Running, pipe, run_recorded
-from zpager.lab.trace import LONGEST_THINK_NS, Writer
+from zpager.lab.think_times import ThinkTimes
+from zpager.lab.trace import Writer
 from zpager.run import program
 
 LACKS: Final = (
@@ -104,7 +104,7 @@ def with_lackey(
             *(() if instruction_fetches else (lackey.NO_INSTRUCTIONS,)),
             *contents.lacks(numbers.count),
             *((BECAME_ANOTHER,) if is_whole and not parser.has_ended else ()),
-            *((CUT_SHORT,) if clock.is_cut_short else ()),
+            *clock.think_times.lacks(),
         )
         writer.close(
             [lackey.THREAD],
@@ -120,12 +120,11 @@ class _Clock:
 
     def __init__(self) -> None:
         self._latest: NDArray[np.int64] | None = None
-        self.is_cut_short = False
+        self.think_times = ThinkTimes()
 
     def think_ns(self, moments: NDArray[np.int64]) -> NDArray[np.uint32]:
         if not len(moments):
             return np.empty(0, np.uint32)
         passed = np.diff(moments, prepend=moments[:1] if self._latest is None else self._latest)
         self._latest = moments[-1:]
-        self.is_cut_short |= bool((passed > LONGEST_THINK_NS).any())
-        return np.minimum(passed, LONGEST_THINK_NS).astype(np.uint32)
+        return self.think_times.cut(passed)

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpager.errors import ConfigurationError
-from zpager.lab.contents import CODECS
-from zpager.lab.formats.collector import CUT_SHORT
 from zpager.lab.formats.page_numbers import PageNumbers
 from zpager.lab.growing import Growing
 from zpager.lab.record import Recorded, Running, pipe, run_recorded
-from zpager.lab.trace import LONGEST_THINK_NS, THREADS_MOST, UNKNOWN_BYTES, Writer
+from zpager.lab.think_times import ThinkTimes
+from zpager.lab.trace import THREADS_MOST, UNKNOWN_BYTES, Writer
+from zpager.options import CODECS
 from zpager.run import preload
 from zpager.run.ledger import new_ledger
 from zpager.run.possible import find_possible
@@ -128,7 +128,7 @@ class _Events:
         self._ended_us: list[int] = []
         self._sizes = {codec: Growing(np.uint16, UNKNOWN_BYTES) for codec in CODECS}
         self._dropped = 0
-        self._is_cut_short = False
+        self._think_times = ThinkTimes()
         self.accesses = 0
 
     @property
@@ -164,9 +164,7 @@ class _Events:
             ended_us = began_us + faults["value"][its]
             before_us = np.concatenate(([self._ended_us[number]], ended_us[:-1]))
             self._ended_us[number] = int(ended_us[-1])
-            think = np.maximum(began_us - before_us, 0) * 1000
-            self._is_cut_short |= bool((think > LONGEST_THINK_NS).any())
-            think_ns[its] = np.minimum(think, LONGEST_THINK_NS)
+            think_ns[its] = self._think_times.cut((began_us - before_us) * 1000)
         self._writer.add(thread, page, faults["kind"] == _WRITE, think_ns)
         self.accesses += len(faults)
 
@@ -202,9 +200,7 @@ class _Events:
             lacks.append(f"sizes of {unknown} of {self.pages} pages: they were never compressed")
         if self._dropped:
             lacks.append(f"{self._dropped} events that came faster than they could be written")
-        if self._is_cut_short:
-            lacks.append(CUT_SHORT)
-        return tuple(lacks)
+        return (*lacks, *self._think_times.lacks())
 
 
 def _keys(events: NDArray[np.void]) -> NDArray[np.uint64]:

@@ -17,6 +17,7 @@ from zpager.errors import ConfigurationError
 from zpager.lab.costs import Costs
 from zpager.lab.policy import UnitPolicy
 from zpager.options import (
+    CODECS,
     DEFAULT_CODEC,
     DEFAULT_EVICTION,
     DEFAULT_POLICY,
@@ -28,7 +29,8 @@ from zpager.options import (
     Pool,
     is_whole,
 )
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
+from zpager.stats import quantile
 
 if TYPE_CHECKING:
     from zpager.lab.trace import Trace
@@ -77,7 +79,7 @@ class Configuration:
             if value is not None and not is_whole(value, 0, 1 << 62):
                 raise ConfigurationError(f"{name}={value!r}: give whole bytes")
         for name, accepted in (
-            ("codec", get_args(Codec)),
+            ("codec", CODECS),
             ("pool", get_args(Pool)),
             ("eviction", (*get_args(Eviction), "rfc")),
         ):
@@ -118,20 +120,14 @@ class ThreadResult:
     """Its faults by how long they took: pairs of an upper bound in nanoseconds (excluded) and a count,
     ascending, without empty ones; four to a doubling."""
 
-    def latency_ns(self, quantile: float) -> int:
+    def latency_ns(self, share: float) -> int:
         """What this share of its faults took less than, to a quarter of a doubling; 0 if it had none.
 
         Raises ConfigurationError for a share that is not from 0 to 1.
         """
-        if not 0 <= quantile <= 1:
-            raise ConfigurationError(f"quantile={quantile!r}: give a share from 0 to 1")
-        rank = quantile * sum(count for _, count in self.latency)
-        seen = 0
-        for bound_ns, count in self.latency:
-            seen += count
-            if seen >= rank:
-                return bound_ns
-        return 0
+        if not 0 <= share <= 1:
+            raise ConfigurationError(f"share={share!r}: give a number from 0 to 1")
+        return quantile(self.latency, share) or 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,6 +26,7 @@ from zpager.lab.costs import Costs
 from zpager.lab.policy_file import MARK, PolicyFile
 from zpager.lab.replay import Configuration, Result, ThreadResult
 from zpager.lab.trace import Trace
+from zpager.lab.whole_file import whole_file
 
 SCHEMA_VERSION: Final = 1
 SUFFIX: Final = ".parquet"
@@ -173,10 +174,8 @@ def write(outcome: Outcome, directory: str | os.PathLike[str]) -> None:
 
     Raises OSError where it cannot be written.
     """
-    path = path_of(directory, outcome.key)
-    being_written = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(_table(outcome), being_written, compression="zstd")
-    being_written.replace(path)
+    with whole_file(path_of(directory, outcome.key)) as being_written:
+        pq.write_table(_table(outcome), being_written, compression="zstd")
 
 
 def read(directory: str | os.PathLike[str]) -> list[Outcome]:

@@ -8,9 +8,9 @@ from typing import Final
 import click
 
 from zpager.errors import ConfigurationError
+from zpager.lab.run_command import DEFAULT_SEED
 
 DEFAULT_RESULTS: Final = "lab-rfc"
-DEFAULT_SEED: Final = 2012
 PAGE: Final = "rfc.md"
 REPORT: Final = "report.html"
 

@@ -19,8 +19,8 @@ from zpager.lab.progress import progress, usable_cpus
 from zpager.lab.results import Outcome
 from zpager.lab.sweep import AXES, Plan, Sweep, split
 from zpager.lab.trace import Trace
-from zpager.options import Codec, Eviction, Policy, Pool
-from zpager.stats import PAGE_BYTES
+from zpager.options import CODECS, Eviction, Policy, Pool
+from zpager.sizes import PAGE_BYTES
 
 DEFAULT_COSTS: Final = "nvme"
 DEFAULT_OUTPUT: Final = "lab-results"
@@ -33,7 +33,7 @@ _HELP = {
     "swap": "The device; a per cent is a share of the trace's pages, auto holds all of them.",
     "pool": f"How zpages are packed: {', '.join(get_args(Pool))}.",
     "pool_limit": "How much of RAM may be pool: auto, a size, or a per cent.",
-    "codec": f"{', '.join(get_args(Codec))}.",
+    "codec": f"{', '.join(CODECS)}.",
     "eviction": f"How a full pool makes room: {', '.join(get_args(Eviction))}.",
     "policy": f"Which zpages go first: {', '.join(get_args(Policy))}, or FILE.py:CLASS of yours.",
     "reserve": "RAM kept for making room: auto, a size, or a per cent.",

@@ -33,11 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zpager.errors import ConfigurationError
-from zpager.lab.drawn_pages import CODECS, Contents, named
+from zpager.lab.drawn_pages import Contents, named
 from zpager.lab.trace import LONGEST_THINK_NS, ThreadTrace, Trace
-from zpager.options import size_argument
-from zpager.sizes import Size
-from zpager.stats import PAGE_BYTES
+from zpager.options import CODECS, size_argument
+from zpager.sizes import PAGE_BYTES, Size
 
 Pages: TypeAlias = NDArray[np.int64]
 

@@ -20,7 +20,7 @@ from zpager.options import (
     LARGEST_READAHEAD_PAGES,
     size_argument,
 )
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 AUTO: Final = "auto"
 _LARGEST_SWEEP: Final = 1_000_000

@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from zpager.errors import ConfigurationError
-from zpager.stats import PAGE_BYTES
+from zpager.lab.whole_file import place_beside
+from zpager.sizes import PAGE_BYTES
 
 SCHEMA_VERSION: Final = 1
 """Of the file; a column that goes or changes its meaning is a new version, one that is added is not."""
@@ -136,7 +137,7 @@ class Writer:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Raises OSError where the file cannot be written."""
         self._path = Path(path)
-        self._being_written = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        self._being_written = place_beside(self._path)
         self._rows = _open_to_write(self._being_written, ())
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0

@@ -5,14 +5,13 @@ library knows.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 _IN_MEMORY = Path("/dev/shm")
 _WORD_BYTES = 8  # it begins with two of them: the most frames that all had, and how many processes had any
@@ -64,7 +63,7 @@ def _with_a_name() -> Iterator[Ledger]:
     """One for whoever knows its name, which nobody can guess or list."""
     with TemporaryDirectory(prefix="zpager-ledger-", dir=_IN_MEMORY) as directory:
         os.chmod(directory, 0o711)
-        path = os.path.join(directory, secrets.token_hex(16))
+        path = os.path.join(directory, os.urandom(16).hex())
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(descriptor, 0o666)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final, get_args
 
 from zpager.errors import ConfigurationError
 from zpager.options import (
+    CODECS,
     DEFAULT_CODEC,
     DEFAULT_EVICTION,
     DEFAULT_FAULTS,
@@ -21,7 +21,6 @@ from zpager.options import (
     DEFAULT_POLICY,
     DEFAULT_POOL,
     LARGEST_READAHEAD_PAGES,
-    Codec,
     Eviction,
     Faults,
     Io,
@@ -102,7 +101,7 @@ SETTINGS: Final = (
     Setting("swap_dir", None, "A directory on a disk for the swap file."),
     Setting("min_size", "64KiB", "Blocks and mappings smaller than that are not managed."),
     Setting("faults", DEFAULT_FAULTS, "How faults are served.", choices=get_args(Faults)),
-    Setting("codec", DEFAULT_CODEC, "How pages are compressed: fast, or small.", choices=get_args(Codec)),
+    Setting("codec", DEFAULT_CODEC, "How pages are compressed: fast, or small.", choices=CODECS),
     Setting("pool", DEFAULT_POOL, "How compressed pages are packed.", choices=get_args(Pool)),
     Setting("pool_limit", "auto", "How large the compressed pool may grow; a per cent is a share of --ram."),
     Setting("policy", DEFAULT_POLICY, "Which compressed pages are evicted first.", choices=get_args(Policy)),
@@ -175,10 +174,17 @@ def _tool_table(directory: Path) -> tuple[Path | None, Mapping[str, object]]:
     for parent in (directory, *directory.parents):
         path = parent / "pyproject.toml"
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{path} is no TOML: {error}") from None
+        # Not before: `zpager run` starts in the way of every program.
+        import tomllib  # noqa: PLC0415
+
+        try:
+            content = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(f"{path} is no TOML: {error}") from None
         table = content.get("tool", {}).get("zpager")
         if isinstance(table, dict):

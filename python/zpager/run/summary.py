@@ -12,8 +12,7 @@ from typing import Any, Final
 from zpager.options import Options
 from zpager.run.ledger import Shared
 from zpager.run.supervise import Ended
-from zpager.sizes import format_size
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES, format_size
 
 SCHEMA_VERSION: Final = 1
 """Of the JSON; a field that goes or changes its meaning is a new version, one that is added is not."""

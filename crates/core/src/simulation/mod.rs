@@ -414,9 +414,9 @@ impl Simulation {
             }
             7 => {
                 let frames = self.random.below(self.core.config.ram_frames);
-                let unwatched = self.random.below(self.core.regions.unwatched_pages() + 1);
-                let unwatched = self.random.one_in(2).then_some(unwatched);
-                self.core.count_unmanaged(self.core.managed_frames() + frames, unwatched);
+                let untouched = self.random.below(self.core.regions.unwatched_pages() + 1);
+                let untouched = self.random.one_in(2).then_some(untouched);
+                self.core.count_unmanaged(self.core.managed_frames() + frames, untouched);
                 self.done();
             }
             8 => {

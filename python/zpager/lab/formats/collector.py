@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from zpager.errors import ConfigurationError
 from zpager.lab.formats.page_numbers import PageNumbers
-from zpager.lab.trace import LONGEST_THINK_NS, ThreadTrace, Trace
-from zpager.stats import PAGE_BYTES
+from zpager.lab.think_times import ThinkTimes
+from zpager.lab.trace import ThreadTrace, Trace
+from zpager.sizes import PAGE_BYTES
 
-CUT_SHORT = f"pauses of more than {LONGEST_THINK_NS / 1e9:.2f} s are cut to that"
 NO_WRITES = "whether an access is a write: all count as reads"
 
 _PAGE_SHIFT = np.uint64(PAGE_BYTES.bit_length() - 1)
@@ -48,7 +48,7 @@ class Collector:
         )
         self._began_ns: int | None = None
         self._latest_ns: dict[str, int] = {}
-        self.is_cut_short = False
+        self.think_times = ThinkTimes()
 
     def add(
         self,
@@ -79,12 +79,7 @@ class Collector:
         before = self._latest_ns.get(thread, self._began_ns)
         latest = np.maximum.accumulate(np.concatenate((np.array([before], np.int64), moment_ns)))
         self._latest_ns[thread] = int(latest[-1])
-        return self.shorten(np.diff(latest))
-
-    def shorten(self, think_ns: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """Times as the trace can hold them."""
-        self.is_cut_short |= bool((think_ns > LONGEST_THINK_NS).any())
-        return np.clip(think_ns, 0, LONGEST_THINK_NS).astype(np.uint32)
+        return self.think_times.cut(np.diff(latest))
 
     def spread_seconds(self) -> None:
         """Turn times to think that were given as the second of each access, in order, into such that spread
@@ -96,7 +91,7 @@ class Collector:
             step_ns = 1_000_000_000 // counts
             think_ns = np.repeat(step_ns.astype(np.uint32), counts)
             passed_ns = np.diff(seconds[starts].astype(np.int64)) * 1_000_000_000
-            think_ns[starts[1:]] = self.shorten(passed_ns - step_ns[:-1] * (counts[:-1] - 1))
+            think_ns[starts[1:]] = self.think_times.cut(passed_ns - step_ns[:-1] * (counts[:-1] - 1))
             think_ns[:1] = 0
             at = 0
             for number, (page, is_write, _) in enumerate(parts):
@@ -115,6 +110,4 @@ class Collector:
             page, is_write, think_ns = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
             parts.clear()
             threads.append(ThreadTrace(name, page, is_write, think_ns))
-        if self.is_cut_short:
-            lacks = (*lacks, CUT_SHORT)
-        return Trace(tuple(threads), source=source, lacks=lacks)
+        return Trace(tuple(threads), source=source, lacks=lacks + self.think_times.lacks())

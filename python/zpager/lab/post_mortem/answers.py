@@ -10,6 +10,7 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from zpager.lab.execute import Task
 from zpager.lab.post_mortem import experiments, measures
 from zpager.lab.post_mortem.experiments import (
     CASES,
@@ -47,7 +48,10 @@ class Answers:
     def defect(self, case: str, device: str) -> Outcome | None:
         """The outcome of a case; None where it was not replayed on that device."""
         task = self.plan.defects.get((case, device))
-        return None if task is None else self.outcomes[task.key]
+        return None if task is None else self._outcome(task)
+
+    def _outcome(self, task: Task) -> Outcome:
+        return self.outcomes[task.key]
 
     def slow_down(self, outcome: Outcome) -> float:
         """That of its busy threads."""
@@ -83,17 +87,17 @@ class Answers:
         gave_up_ns = leak.require().gave_up_ns
         reserves = [measures.waited_seconds(outcome) for _, outcome in self._possible_reserves(RFC)]
         limits = {
-            share: measures.waited_seconds(self.outcomes[self.plan.limits[RFC, share].key])
+            share: measures.waited_seconds(self._outcome(self.plan.limits[RFC, share]))
             for share in LIMIT_PER_CENT
         }
         fixed = {share: waited for share, waited in limits.items() if share is not None}
         best = min(fixed, key=lambda share: fixed[share])
         spreads = [
-            self._spread([self.outcomes[self.plan.policies[name, policy].key] for policy in POLICIES])
+            self._spread([self._outcome(self.plan.policies[name, policy]) for policy in POLICIES])
             for name in self.traces
         ]
         within = partial(measures.within, histogram="unuse_to_write_us")
-        half, most = partial(within, quantile=0.5), partial(within, quantile=0.99)
+        half, most = partial(within, share=0.5), partial(within, share=0.99)
         return {
             "slow_down_none": f"{self.slow_down(none):.0f}",
             "slow_down_all_five": f"{self.slow_down(all_five):.0f}",
@@ -139,15 +143,15 @@ class Answers:
         }
 
     def _waited(self, device: str, name: str, mechanism: str) -> float:
-        return measures.waited_seconds(self.outcomes[self.plan.mechanisms[device, name, mechanism].key])
+        return measures.waited_seconds(self._outcome(self.plan.mechanisms[device, name, mechanism]))
 
     def _written(self, name: str, mechanism: str) -> int:
-        outcome = self.outcomes[self.plan.mechanisms[NEW, name, mechanism].key]
+        outcome = self._outcome(self.plan.mechanisms[NEW, name, mechanism])
         return max(outcome.require().counters["pswpout"], 1)
 
     def _possible_reserves(self, name: str) -> list[tuple[int | None, Outcome]]:
         """Those that are not below the smallest."""
-        found = [(share, self.outcomes[self.plan.reserves[name, share].key]) for share in RESERVE_PER_MILLE]
+        found = [(share, self._outcome(self.plan.reserves[name, share])) for share in RESERVE_PER_MILLE]
         return [(share, outcome) for share, outcome in found if outcome.result is not None]
 
     def _spread(self, outcomes: Sequence[Outcome]) -> float:
@@ -195,7 +199,7 @@ class Answers:
         names = experiments.scenarios(self.plan.policies)
         rows = [("scenario", *POLICIES, "optimum")]
         for name in names:
-            found = [self.outcomes[self.plan.policies[name, policy].key] for policy in POLICIES]
+            found = [self._outcome(self.plan.policies[name, policy]) for policy in POLICIES]
             bounds = found[0].bounds
             rows.append(
                 (
@@ -212,7 +216,7 @@ class Answers:
     def _limits(self) -> str:
         rows = [("scenario", *map(_per_cent, LIMIT_PER_CENT))]
         for name in experiments.scenarios(self.plan.limits):
-            found = [self.outcomes[self.plan.limits[name, share].key] for share in LIMIT_PER_CENT]
+            found = [self._outcome(self.plan.limits[name, share]) for share in LIMIT_PER_CENT]
             rows.append((name, *(f"{measures.waited_seconds(outcome):,.2f}" for outcome in found)))
         return _table(rows)
 
@@ -245,7 +249,7 @@ class Answers:
         rows = [("device", "scenario", *MECHANISMS)]
         for device in MECHANISM_DEVICES:
             for name in sorted(self.traces, key=lambda name: (name != RFC, name)):
-                found = [self.outcomes[self.plan.mechanisms[device, name, one].key] for one in MECHANISMS]
+                found = [self._outcome(self.plan.mechanisms[device, name, one]) for one in MECHANISMS]
                 rows.append(
                     (
                         device,
@@ -315,7 +319,7 @@ class Answers:
     def _draw_limits(self, figure: Figure) -> None:
         axes = figure.subplots()
         for number, name in enumerate(experiments.scenarios(self.plan.limits)):
-            found = [self.outcomes[self.plan.limits[name, share].key] for share in LIMIT_PER_CENT]
+            found = [self._outcome(self.plan.limits[name, share]) for share in LIMIT_PER_CENT]
             waited = [measures.waited_seconds(outcome) for outcome in found]
             best = min(waited[:-1])
             axes.plot([one / best for one in waited[:-1]], marker=".", linestyle=DASHES[number], label=name)
@@ -338,7 +342,7 @@ class Answers:
         width = 0.8 / len(MECHANISMS)
         for number, mechanism in enumerate(MECHANISMS):
             waited = [
-                measures.waited_seconds(self.outcomes[self.plan.mechanisms[device, name, mechanism].key])
+                measures.waited_seconds(self._outcome(self.plan.mechanisms[device, name, mechanism]))
                 for device in MECHANISM_DEVICES
             ]
             places = [place + (number - 1.5) * width for place in range(len(MECHANISM_DEVICES))]

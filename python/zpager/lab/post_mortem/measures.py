@@ -9,6 +9,7 @@ import numpy as np
 from zpager.lab.replay import ThreadResult
 from zpager.lab.results import Outcome
 from zpager.lab.trace import ASLEEP_NS, Trace
+from zpager.stats import quantile
 
 _SECOND_NS: Final = 1_000_000_000
 
@@ -39,16 +40,9 @@ def slow_down(outcome: Outcome, trace: Trace) -> float:
     return 1 + lost_ns / own_ns
 
 
-def within(outcome: Outcome, histogram: str, quantile: float) -> int | None:
+def within(outcome: Outcome, histogram: str, share: float) -> int | None:
     """The microseconds that this share keeps to, up to a power of two; None where nothing was counted."""
-    buckets = outcome.require().histograms[histogram]
-    rank = quantile * sum(count for _, count in buckets)
-    seen = 0
-    for below_us, count in buckets:
-        seen += count
-        if count and seen >= rank:
-            return below_us
-    return None
+    return quantile(outcome.require().histograms[histogram], share)
 
 
 def freed_per_second(outcome: Outcome) -> float:

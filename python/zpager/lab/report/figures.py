@@ -17,7 +17,7 @@ from zpager.lab.replay import Result
 from zpager.lab.report.group import Group
 from zpager.lab.report.theme import COLOURS, DASHES, Draw
 from zpager.lab.results import Outcome
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 MIB: Final = 1 << 20
 SECOND_NS: Final = 1_000_000_000

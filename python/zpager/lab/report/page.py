@@ -11,7 +11,7 @@ from zpager.lab.report import figures, tables, theme
 from zpager.lab.report.figures import Picture
 from zpager.lab.report.group import Group, why_not
 from zpager.lab.report.tables import Rows
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 # Nothing may be loaded from anywhere: a browser that sees an attempt says so.
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from zpager import format_size
 from zpager.lab.report.group import Group, axis_name, shown
 from zpager.lab.results import Outcome
-from zpager.stats import PAGE_BYTES
+from zpager.sizes import PAGE_BYTES
 
 Rows: TypeAlias = Sequence[Sequence[str]]
 
