@@ -773,6 +773,13 @@ struct Reclaimed {
 }
 
 impl State {
+    /// Wakes other processes that are to give way.
+    fn ring_those_pressed(&mut self) {
+        if let Some(ledger) = self.core.take_call() {
+            ledger.alarms().for_each(ledger::ring);
+        }
+    }
+
     /// Slots that only children read who have gone are free again.
     fn forget_gone_children(&mut self) {
         if self.children.is_empty() {
@@ -833,9 +840,7 @@ impl Shared {
         loop {
             let commits_before = state.core.commits;
             let next = plan_or_commit(task, &mut state.core, self.now_us());
-            if let Some(ledger) = state.core.take_call() {
-                ledger.alarms().for_each(ledger::ring);
-            }
+            state.ring_those_pressed();
             if state.waiting > 0 && state.core.commits != commits_before {
                 self.committed.notify_all();
             }
@@ -895,9 +900,7 @@ impl Shared {
             let mut state = self.lock();
             match state.core.join(ledger, place, arrival, ledger::now_us() - now_us, now_us) {
                 Joined::Entered => {
-                    if let Some(ledger) = state.core.take_call() {
-                        ledger.alarms().for_each(ledger::ring);
-                    }
+                    state.ring_those_pressed();
                     return Ok(life);
                 }
                 Joined::Later { calls } => {
@@ -1030,6 +1033,10 @@ impl Shared {
         let of_files = process.of_files / processes;
         let process_frames = process.resident.saturating_sub(process.of_files) + of_files;
         state.core.count_unmanaged(process_frames, untouched);
+        // What is owed may be had from others.
+        let now_us = state.counted_us;
+        state.core.settle(now_us);
+        state.ring_those_pressed();
         state.core.frames_owed()
     }
 

@@ -295,6 +295,7 @@ impl Core {
     fn receive(&mut self, frames: u32) {
         self.budget.give_back(Use::Elsewhere, frames);
         self.resize();
+        self.pay_for_unmanaged();
     }
 
     fn part_with(&mut self, frames: u32) {
