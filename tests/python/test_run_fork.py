@@ -79,15 +79,15 @@ def grandchild():
     memory.churn(1)
     memory.check()
 def child():
-    memory.churn(2, 2000)
+    memory.churn(2, 1000)
     other = in_child(grandchild)
-    memory.churn(3, 2000)
+    memory.churn(3, 1000)
     memory.check()
     wait(other)
 children = []
 for number in range(3):
     children.append(in_child(child))
-    memory.churn(10 + number, 2000)
+    memory.churn(10 + number, 1000)
 wait(*children)
 memory.check()
 """

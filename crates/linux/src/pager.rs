@@ -551,8 +551,8 @@ impl Pager {
 
     /// If there is room for all of it, beside what is not managed as of now.
     fn leave_to_kernel(&self, first: PageNumber, page_count: u32) {
-        let is_long = page_count >= self.shared.lock().core.config.unwatched_pages_min;
-        if self.options.is_of_process && is_long {
+        let is_long = || page_count >= self.shared.lock().core.config.unwatched_pages_min;
+        if self.options.is_of_process && is_long() {
             self.shared.count_unmanaged_every(COUNT_EVERY_US_FOR_REGIONS, self.options.ledger);
         }
         self.shared.drive(&mut Unwatch::new(first, page_count));

@@ -27,6 +27,8 @@ const FLAGS_LEFT_ALONE: c_int = libc::MAP_FIXED
     | libc::MAP_LOCKED
     | libc::MAP_32BIT;
 
+const MREMAP_FLAGS: c_int = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+
 /// Some managed memory may have another protection than what is new should have.
 static IS_ANY_PROTECTED: AtomicBool = AtomicBool::new(false);
 
@@ -276,11 +278,13 @@ unsafe extern "C" fn mremap(
     }
     let Some(bytes) = new_bytes.checked_next_multiple_of(PAGE_BYTES) else { return fail(libc::ENOMEM) };
     let may_move = flags & libc::MREMAP_MAYMOVE != 0;
-    let is_aligned = old.start.is_multiple_of(PAGE_BYTES) && target.start.is_multiple_of(PAGE_BYTES);
-    let is_bad = bytes == 0 || old.is_empty() || (is_fixed && (!may_move || !is_aligned));
     let keeps = flags & libc::MREMAP_DONTUNMAP != 0;
-    let is_bad = is_bad || (keeps && (!may_move || bytes != old.len()));
-    if is_bad || !old.start.is_multiple_of(PAGE_BYTES) {
+    let is_aligned = |range: &Range<usize>| range.start.is_multiple_of(PAGE_BYTES);
+    let can_be = flags & !MREMAP_FLAGS == 0
+        && (bytes > 0 && !old.is_empty() && is_aligned(&old))
+        && (!is_fixed || (may_move && is_aligned(&target)))
+        && (!keeps || (may_move && bytes == old.len()));
+    if !can_be {
         return fail(libc::EINVAL);
     }
     if in_window(&old).is_some() && !mappings::is_mapped(&old) {
