@@ -51,7 +51,11 @@ def _contestants(ram_bytes: int, directory: Path) -> tuple[Contestant, ...]:
 @click.option("--ram", default="256MiB", show_default=True, help="For each program.")
 @click.option("--only", multiple=True, help="The first word of a program's name; may be given several times.")
 @click.option(
-    "--rounds", type=click.IntRange(1, 100), default=1, show_default=True, help="The fastest is shown."
+    "--rounds",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="The fastest that ends is shown.",
 )
 @click.option(
     "--directory",
@@ -104,7 +108,7 @@ class _Ways:
 
     def measure(self, program: Program, rounds: int) -> tuple[list[str], bool]:
         """A row, and whether somebody had another outcome than the others."""
-        best: dict[Contestant, tree.Ran] = {}
+        runs: dict[Contestant, list[tree.Ran]] = {one: [] for one in self.contestants}
         outcomes = set()
         with tempfile.TemporaryDirectory(prefix="zpager-bench-", dir=self.where) as name:
             directory = Path(name)
@@ -114,9 +118,8 @@ class _Ways:
                 if ran.code == 0:
                     files = [(directory / output).read_bytes() for output in program.outputs]
                     outcomes.add((ran.stdout, *files))
-                if one not in best or ran.wall_seconds < best[one].wall_seconds:
-                    best[one] = ran
-        return [_cell(best[one], self.ram_bytes) for one in self.contestants], len(outcomes) > 1
+                runs[one].append(ran)
+        return [_cell(runs[one], self.ram_bytes) for one in self.contestants], len(outcomes) > 1
 
     def _run(self, program: Program, one: Contestant, directory: Path) -> tree.Ran:
         with self._limited(one) as limiter:
@@ -145,10 +148,15 @@ class _Ways:
             yield ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group.processes_path)]
 
 
-def _cell(ran: tree.Ran, ram_bytes: int) -> str:
-    if ran.code:
-        return f"killed after {ran.wall_seconds:.1f}" if ran.code == _KILLED else f"failed: {ran.code}"
-    return f"{ran.wall_seconds:.1f}, {ran.rss_bytes_peak / ram_bytes:.2f}"
+def _cell(runs: list[tree.Ran], ram_bytes: int) -> str:
+    """The fastest run that came to its end, and how many were killed."""
+    fastest = min(runs, key=lambda ran: (ran.code != 0, ran.wall_seconds))
+    if fastest.code:
+        killed = f"killed after {fastest.wall_seconds:.1f}"
+        return killed if fastest.code == _KILLED else f"failed: {fastest.code}"
+    killed_count = sum(ran.code == _KILLED for ran in runs)
+    note = f"; {killed_count} of {len(runs)} killed" if killed_count else ""
+    return f"{fastest.wall_seconds:.1f}, {fastest.rss_bytes_peak / ram_bytes:.2f}{note}"
 
 
 if __name__ == "__main__":
