@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 from engines import MIB, has_huge_pages
 from programs import command
+
+from zpager.run import supervise
 
 pytestmark = pytest.mark.userfaultfd
 
@@ -100,6 +103,26 @@ def test_a_pager_that_cannot_be_made_ends_the_program_with_125() -> None:
     done = python("bytearray(1 << 20)", options=("--ram=1MiB", "--swap=16MiB"))
     assert done.returncode == 125
     assert "zpager run: ram=1048576 bytes" in done.stderr
+
+
+def test_an_end_that_only_another_thread_hears_of_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over = threading.Event()
+    other = threading.Thread(target=is_over.wait)
+    other.start()
+    wait4 = os.wait4
+
+    def slow_wait4(process: int, options: int) -> Any:
+        found = wait4(process, options)
+        if not found[0]:
+            time.sleep(0.4)  # meanwhile it ends
+        return found
+
+    monkeypatch.setattr(os, "wait4", slow_wait4)
+    try:
+        assert supervise.run("/bin/sleep", ("sleep", "0.2"), os.environ).code == 0
+    finally:
+        is_over.set()
+        other.join()
 
 
 # Memory.

@@ -28,6 +28,9 @@ _LEFT_ALONE = {
     signal.SIGTRAP,
     signal.SIGSYS,
 }
+# A library's thread that was there before us, numpy's for one, does not block SIGCHLD, and gets it if it
+# comes while we do not wait: then it is gone.
+_LOOK_EVERY_SECONDS = 1.0
 # What Python ignores, and a program expects to end by.
 _AT_THEIR_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -95,13 +98,13 @@ def _wait(
                 system_seconds=usage.ru_stime,
                 max_rss_bytes=usage.ru_maxrss << 10,
             )
+        wait_seconds = _LOOK_EVERY_SECONDS
         if every_seconds:
-            information = signal.sigtimedwait(watched, max(0.0, next_tick - time.monotonic()))
-            if information is None:
-                next_tick += every_seconds
-                on_tick()
-        else:
-            information = signal.sigwaitinfo(watched)
+            wait_seconds = min(wait_seconds, max(0.0, next_tick - time.monotonic()))
+        information = signal.sigtimedwait(watched, wait_seconds)
+        if every_seconds and time.monotonic() >= next_tick:
+            next_tick += every_seconds
+            on_tick()
         if information and information.si_signo != signal.SIGCHLD and information.si_code <= _SI_USER_MOST:
             os.kill(process, information.si_signo)
 
