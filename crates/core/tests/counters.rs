@@ -15,7 +15,6 @@ use zpager_core::task::{Next, Task};
 use zpager_core::world::World;
 use zpager_core::zcache::PoolKind;
 use zpager_core::zcache::codec::CodecKind;
-use zpager_core::zcache::policy::PolicyKind;
 
 const PAGES: u32 = 8;
 const EIO: i32 = 5;
@@ -36,19 +35,14 @@ impl Pager {
     /// One region of dirty pages.
     fn new(eviction: EvictionKind, failing: Option<Failing>) -> Self {
         let config = Config {
-            ram_frames: Config::reserve_frames_min(BATCH_PAGES) + Config::RAM_FRAMES_MIN,
-            buffer_frames: 0,
-            swap_slots: 64,
             window_pages: 64,
             pool: PoolKind::Zbud,
-            policy: PolicyKind::FrameLru,
             pool_limit_frames: Some(64),
             batch_pages: BATCH_PAGES,
             reserve_frames: Config::reserve_frames_min(BATCH_PAGES),
             eviction,
-            unwatched_pages_min: u32::MAX,
             readahead_pages: 1,
-            is_encrypted: false,
+            ..Config::of_size(Config::reserve_frames_min(BATCH_PAGES) + Config::RAM_FRAMES_MIN, 64)
         };
         let (frames, arena) = Frames::with_arena(config.ram_frames);
         let mut core = Core::new(config, arena);

@@ -19,7 +19,6 @@ use zpager_core::simulation::{Scenario, Simulation};
 use zpager_core::stats::Counters;
 use zpager_core::zcache::PoolKind;
 use zpager_core::zcache::codec::CodecKind;
-use zpager_core::zcache::policy::PolicyKind;
 
 const BATCH_PAGES: u32 = 32;
 const OPERATIONS: u64 = 300;
@@ -35,22 +34,16 @@ fn scenario(
     failing: Option<Failing>,
 ) -> Scenario {
     let ram_frames = Config::reserve_frames_min(BATCH_PAGES) + Config::RAM_FRAMES_MIN;
-    let swap_slots = 160;
     Scenario {
         config: Config {
-            ram_frames,
-            buffer_frames: 0,
-            swap_slots,
-            window_pages: 2 * (ram_frames + swap_slots),
             pool,
-            policy: PolicyKind::FrameLru,
             pool_limit_frames: Some(24),
             batch_pages: BATCH_PAGES,
             reserve_frames: Config::reserve_frames_min(BATCH_PAGES),
             eviction,
-            unwatched_pages_min: u32::MAX,
             readahead_pages: 8,
             is_encrypted,
+            ..Config::of_size(ram_frames, 160)
         },
         codec: CodecKind::Lz4,
         failures: Failures::default(),
